@@ -1,0 +1,1 @@
+"""Schema migrations: file layouts, applying, reverting, and SCHEMA_COMMAND."""

@@ -1,0 +1,1 @@
+"""The source: a SQLite unit, opened without changing it."""

@@ -1,0 +1,1 @@
+"""The data migration, a phase per module."""
