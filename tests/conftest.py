@@ -1,0 +1,57 @@
+"""Fixtures that every kind of test shares: real servers, and a fresh database for each test.
+
+`ENTRYPOINT_TEST_POSTGRES` names the major versions to test on (`18,16`); without it, every version that
+is found takes part. `ENTRYPOINT_REQUIRE_DOCKER=1` turns a skip for a missing tool into a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import Database, Server, find_binaries, launch_server, remove_server
+
+
+def _choose_versions() -> list[int]:
+    found = find_binaries()
+    chosen = os.environ.get("ENTRYPOINT_TEST_POSTGRES")
+    if not chosen:
+        return sorted(found, reverse=True)
+    versions = [int(version) for version in chosen.split(",")]
+    if missing := [version for version in versions if version not in found]:
+        raise pytest.UsageError(f"PostgreSQL {missing} is not here; found: {sorted(found)}")
+    return versions
+
+
+def require(tool: str, is_present: bool) -> None:
+    """Skip the test when `tool` is absent, or fail it where the environment demands every tool."""
+    if is_present:
+        return
+    if os.environ.get("ENTRYPOINT_REQUIRE_DOCKER") == "1":
+        pytest.fail(f"{tool} is required (ENTRYPOINT_REQUIRE_DOCKER=1) and was not found")
+    pytest.skip(f"{tool} was not found")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "server", _choose_versions(), indirect=True, scope="session", ids=lambda v: f"pg{v}"
+        )
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A running PostgreSQL of each version in turn."""
+    launched = launch_server(request.param)
+    yield launched
+    remove_server(launched)
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """An empty database owned by a role without superuser rights."""
+    created = server.create_database()
+    yield created
+    created.drop()
