@@ -1,0 +1,272 @@
+"""The values that flow through the phases: what was found, what is planned, what was done. No I/O.
+
+A cell is one value of one row of the source; its storage class is SQLite's (`integer`, `real`, `text`,
+`blob`, `null`). Names stand as the catalogs spell them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# --- the source, as its catalog describes it -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceColumn:
+    """A column of a source table; `declared_type` is free text in SQLite."""
+
+    name: str
+    declared_type: str
+    is_generated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTable:
+    """An ordinary table of the source.
+
+    Attributes:
+        key: the columns that tell its rows apart in reports (the primary key, or empty: the rowid).
+        autoincrement: the highest id ever used according to `sqlite_sequence`.
+    """
+
+    name: str
+    columns: tuple[SourceColumn, ...]
+    key: tuple[str, ...]
+    has_rowid: bool
+    autoincrement: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Something of the source that is left out on purpose."""
+
+    name: str
+    reason: str
+
+
+# --- the target, as its catalog describes it -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetType:
+    """A column's type.
+
+    Attributes:
+        name: as `format_type` prints it, with its modifier: `numeric(10,2)`, `character varying(40)`.
+        base: the type below any domain, as `pg_type.typname` spells it: `int4`, `varchar`, `_text`.
+        kind: `b` base, `e` enum, `d` domain over one of those, `r` range, `m` multirange, `c` composite.
+        modifier: what the parentheses hold: (precision, scale), (length,), (fraction digits,) or ().
+        labels: an enum's.
+        element: the element type's `typname` where this is an array.
+        has_equality: whether the type knows `=` (json, xml and point do not).
+    """
+
+    name: str
+    base: str
+    kind: str
+    modifier: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
+    element: str | None = None
+    is_domain: bool = False
+    has_equality: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSequence:
+    """A sequence that fills a column: owned by it, its identity, or named in its default."""
+
+    schema: str
+    name: str
+    increment: int
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetColumn:
+    """A column of a target table.
+
+    Attributes:
+        identity: `a` always, `d` by default, or empty.
+    """
+
+    name: str
+    type: TargetType
+    is_not_null: bool
+    has_default: bool
+    is_generated: bool
+    identity: str
+    sequence: TargetSequence | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniqueKey:
+    """A primary key, unique constraint or unique index over plain columns and all rows."""
+
+    name: str
+    columns: tuple[str, ...]
+    is_primary: bool
+    is_nulls_not_distinct: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignKey:
+    """A foreign key of a target table; `references` names the other table as `schema.name`."""
+
+    name: str
+    columns: tuple[str, ...]
+    references: str
+    referenced_columns: tuple[str, ...]
+    is_deferrable: bool
+    is_match_full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A user trigger that is not disabled; `state` is `pg_trigger.tgenabled` (O, R or A)."""
+
+    name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule on INSERT, UPDATE or DELETE that is not disabled; `state` is `pg_rewrite.ev_enabled`."""
+
+    name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTable:
+    """A table of the target that the search path can reach."""
+
+    oid: int
+    schema: str
+    name: str
+    is_partitioned: bool
+    is_owned: bool
+    has_row_security: bool
+    columns: tuple[TargetColumn, ...]
+    unique_keys: tuple[UniqueKey, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+    triggers: tuple[Trigger, ...]
+    rules: tuple[Rule, ...]
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """How the cells of one column become values of its target's type.
+
+    A value, not code: `transfer.conversions` gives it its faces (which cells it accepts, the COPY text
+    it renders, why it refuses), `transfer.decode` the independent one that verification reads by.
+
+    Attributes:
+        kind: names the entry in the table of conversions: `boolean`, `integer`, `timestamp`, …
+        unit: of numbers that are times: `s`, `ms`, `us`, `ns`, `julian`.
+        evidence: what the unit was inferred from, for the reader.
+        is_empty_null: the empty string stands for NULL (the mapping file says so).
+    """
+
+    kind: str
+    type: TargetType
+    unit: str | None = None
+    evidence: str | None = None
+    is_empty_null: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnPlan:
+    """One column's way from the source into the target; `constant` stands in where it has no source."""
+
+    source: SourceColumn | None
+    target: TargetColumn
+    conversion: Conversion
+    constant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePlan:
+    """One table's way.
+
+    Attributes:
+        key: target columns rows are matched by; empty: rows are a multiset.
+        rows: in the source.
+    """
+
+    source: SourceTable
+    target: TargetTable
+    columns: tuple[ColumnPlan, ...]
+    key: tuple[str, ...]
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Cells, a row, a column or a table that cannot be taken.
+
+    Attributes:
+        keys: of the first few rows concerned, as text.
+        count: rows concerned; 0 where it is not about rows.
+        remedy: what the reader may do.
+    """
+
+    table: str
+    column: str | None
+    reason: str
+    remedy: str
+    storage_class: str | None = None
+    value: str | None = None
+    keys: tuple[str, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a data migration will do, in the order it will do it; nothing is done if it refuses."""
+
+    tables: tuple[TablePlan, ...]
+    skipped: tuple[Skipped, ...]
+    refusals: tuple[Refusal, ...]
+    notes: tuple[str, ...]
+    deferred: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+
+# --- what was done -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableResult:
+    """What became of one table's rows; the four outcomes add up to `rows`."""
+
+    table: str
+    target: str
+    rows: int
+    inserted: int
+    unchanged: int
+    preserved: int
+    overwritten: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadResult:
+    """What a load did, table by table."""
+
+    tables: tuple[TableResult, ...]
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)

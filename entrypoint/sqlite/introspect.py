@@ -1,0 +1,76 @@
+"""Read the source's catalog: its tables and columns, and what is no table of the application's.
+
+Owns SQLite's catalog pragmas. Judges nothing against the target.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from entrypoint.model import Skipped, SourceColumn, SourceTable
+from entrypoint.sqlite.source import SourceDatabase, translate_errors
+
+_KINDS = {
+    "view": "a view",
+    "virtual": "a virtual table",
+    "shadow": "a shadow table of a virtual table",
+}
+# PRAGMA table_xinfo, column `hidden`: 1 is a virtual table's hidden column.
+_GENERATED = (2, 3)
+
+
+def quote(name: str) -> str:
+    """Return `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def read_tables(source: SourceDatabase) -> tuple[tuple[SourceTable, ...], tuple[Skipped, ...]]:
+    """Return the ordinary tables in the order of their creation, and everything else that has rows to show."""
+    connection = source.connection
+    with translate_errors(source.path):
+        positions = {
+            str(name): position
+            for position, (name,) in enumerate(
+                connection.execute("SELECT name FROM sqlite_schema ORDER BY rowid")
+            )
+        }
+        listed = list(
+            connection.execute("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'")
+        )
+        counters = _read_counters(connection)
+        tables = []
+        skipped = []
+        for name, kind, without_rowid in sorted(listed, key=lambda row: positions.get(str(row[0]), -1)):
+            name = str(name)
+            if name.startswith("sqlite_"):
+                continue
+            if kind == "table":
+                tables.append(_read_table(connection, name, bool(without_rowid), counters.get(name)))
+            else:
+                skipped.append(Skipped(name=name, reason=_KINDS.get(str(kind), str(kind))))
+    return tuple(tables), tuple(skipped)
+
+
+def _read_counters(connection: apsw.Connection) -> dict[str, int]:
+    has_counters = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchone()
+    if not has_counters:
+        return {}
+    rows = connection.execute(
+        "SELECT name, max(seq) FROM sqlite_sequence WHERE typeof(seq) = 'integer' GROUP BY name"
+    )
+    return {str(name): int(seq) for name, seq in rows}  # type: ignore[arg-type]
+
+
+def _read_table(
+    connection: apsw.Connection, name: str, is_without_rowid: bool, counter: int | None
+) -> SourceTable:
+    rows = list(connection.execute("SELECT name, type, pk, hidden FROM pragma_table_xinfo(?)", (name,)))
+    columns = tuple(
+        SourceColumn(name=str(column), declared_type=str(declared or ""), is_generated=hidden in _GENERATED)
+        for column, declared, _, hidden in rows
+        if hidden != 1
+    )
+    key = tuple(str(row[0]) for row in sorted((row for row in rows if row[2]), key=lambda row: int(row[2])))  # type: ignore[arg-type]
+    return SourceTable(
+        name=name, columns=columns, key=key, has_rowid=not is_without_rowid, autoincrement=counter
+    )
