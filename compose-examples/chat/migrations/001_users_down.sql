@@ -1,0 +1,2 @@
+DROP TABLE "User";
+DROP TYPE "Role";

@@ -1,0 +1,3 @@
+DROP TABLE "Message";
+DROP TABLE "Conversation";
+DROP TYPE "MessageRole";

@@ -1,0 +1,1 @@
+DROP INDEX "Message_conversationId_createdAt_idx";
