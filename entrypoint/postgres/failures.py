@@ -1,0 +1,145 @@
+"""What a failed statement becomes: the only translator of `psycopg.Error`.
+
+Owns the mapping from SQLSTATEs to this program's errors and their remedies. Failed log-ins belong to
+`refusals`. Row values stay out of the text: PostgreSQL writes them into DETAIL, which is left away unless
+it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors as pg
+
+from entrypoint.errors import (
+    DeadlineExceededError,
+    EntrypointError,
+    NotPermittedError,
+    UnreachableError,
+)
+
+
+@contextmanager
+def translate_errors(where: str, *, role: str | None = None, include_detail: bool = False) -> Iterator[None]:
+    """Raise what psycopg raises in the block as an `EntrypointError`.
+
+    Args:
+        where: the step or place, as it stands in the message: `loading users`, `020_index.sql`.
+        role: who is connected, for the GRANT in the remedy.
+        include_detail: add PostgreSQL's DETAIL, which may hold row values.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error, where, role=role, include_detail=include_detail) from error
+
+
+def translate(
+    error: psycopg.Error, where: str, *, role: str | None = None, include_detail: bool = False
+) -> EntrypointError:
+    """Return the `EntrypointError` that says what `error` means (arguments as `translate_errors`)."""
+    if isinstance(error, pg.InsufficientPrivilege):
+        return _not_permitted(error, where, role)
+    if _is_connection_lost(error):
+        return UnreachableError(
+            f"connection lost during {where} ({_say(error)})",
+            remedy="nothing uncommitted was kept; look at PostgreSQL's log and start again",
+        )
+    if isinstance(error, pg.ReadOnlySqlTransaction):
+        return UnreachableError(
+            f"the server accepts only read-only transactions ({_say(error)})",
+            where=where,
+            remedy="name the primary in DATABASE_URL, and see default_transaction_read_only",
+        )
+    for classes, translated, remedy in _RULES:
+        if isinstance(error, classes):
+            return translated(_say(error), where=where, remedy=remedy)
+    text = _say(error)
+    if include_detail and error.diag.message_detail:
+        text = f"{text}: {error.diag.message_detail}"
+    return EntrypointError(text, where=where, remedy=error.diag.message_hint)
+
+
+_ErrorClasses = tuple[type[psycopg.Error], ...]
+
+_RULES: tuple[tuple[_ErrorClasses, type[EntrypointError], str], ...] = (
+    (
+        (pg.QueryCanceled, pg.IdleInTransactionSessionTimeout),
+        DeadlineExceededError,
+        "raise the time-out of this step, or see what it waited for in pg_stat_activity",
+    ),
+    (
+        (pg.LockNotAvailable,),
+        DeadlineExceededError,
+        "another session holds the table (see pg_locks); stop it, or start again later",
+    ),
+    (
+        (pg.DeadlockDetected, pg.SerializationFailure),
+        EntrypointError,
+        "another session writes the same tables; stop the application's other containers and start again",
+    ),
+    ((pg.DiskFull,), EntrypointError, "free space on PostgreSQL's volume and start again"),
+    ((pg.OutOfMemory,), EntrypointError, "give PostgreSQL more memory, or lower work_mem, and start again"),
+    (
+        (pg.InsufficientResources, pg.ConfigurationLimitExceeded),
+        EntrypointError,
+        "raise the limit in PostgreSQL's configuration and start again",
+    ),
+    ((pg.DataCorrupted, pg.IndexCorrupted), EntrypointError, "restore PostgreSQL from a backup"),
+)
+
+# Codes that end the session whatever class psycopg gives them (manual, appendix A): transaction_timeout and
+# idle_session_timeout are younger than some psycopg.
+_TIMEOUT_CODES = frozenset({"25P04"})
+
+
+def _is_connection_lost(error: psycopg.Error) -> bool:
+    if isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow | pg.DatabaseDropped):
+        return True
+    if error.sqlstate is not None:
+        return error.sqlstate[:2] == "08" or error.sqlstate == "57P05"
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def _say(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{text} ({error.sqlstate})" if error.sqlstate else text
+
+
+_DENIED = re.compile(r"^permission denied for (\w+(?: \w+)?) (.+)$")
+_NOT_OWNER = re.compile(r"^must be owner of (\w+(?: \w+)?) (.+)$")
+
+# Manual, "Privileges": what this program does with each kind of object.
+_PRIVILEGES = {
+    "table": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
+    "relation": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
+    "view": "SELECT ON TABLE",
+    "sequence": "USAGE, SELECT, UPDATE ON SEQUENCE",
+    "schema": "USAGE, CREATE ON SCHEMA",
+    "database": "CONNECT, CREATE, TEMPORARY ON DATABASE",
+    "function": "EXECUTE ON FUNCTION",
+    "type": "USAGE ON TYPE",
+    "language": "USAGE ON LANGUAGE",
+}
+
+
+def _not_permitted(error: psycopg.Error, where: str, role: str | None) -> NotPermittedError:
+    """Name the GRANT. Its object stands only in the message: a translated one gets a general remedy."""
+    text = error.diag.message_primary or str(error)
+    grantee = _quote(role) if role else "<the role in DATABASE_URL>"
+    remedy = f"grant the privilege to {grantee}, or connect as the owner (MIGRATION_DATABASE_URL)"
+    if (denied := _DENIED.match(text)) and denied.group(1) in _PRIVILEGES:
+        remedy = f"run: GRANT {_PRIVILEGES[denied.group(1)]} {_quote(denied.group(2))} TO {grantee}"
+    elif owned := _NOT_OWNER.match(text):
+        kind = owned.group(1).upper().replace("RELATION", "TABLE")
+        remedy = f"run: ALTER {kind} {_quote(owned.group(2))} OWNER TO {grantee}, or connect as its owner"
+    return NotPermittedError(_say(error), where=where, remedy=remedy)
+
+
+def _quote(name: str) -> str:
+    if re.fullmatch(r"[a-z_][a-z0-9_$]*", name):
+        return name
+    return '"' + name.replace('"', '""') + '"'
