@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.acceptance.containers import Project
 from tests.acceptance.legacy import MESSAGES, NAME, USERS, make_legacy_files
 
 COUNT_ROWS = 'SELECT (SELECT count(*) FROM "User") + (SELECT count(*) FROM "Message")'
+WAIT_TIMEOUT_S = 30  # POSTGRES_WAIT_TIMEOUT's default
 ABORT = {"ON_MIGRATION_FAILURE": "abort"}
 
 
@@ -101,3 +103,16 @@ def test_without_postgresql_the_application_does_not_start(open_project: OpenPro
     assert "the application runs" not in result.stdout
     assert "db" in find_error_line(result.stderr)
     assert project.hash_volume() == before
+
+
+def test_a_wrong_password_is_refused_at_once(refused: Project) -> None:
+    """It takes the frozen folder's own libpq to tell a refusal from a server that is still starting."""
+    wrong = "not-the-password"
+    variables = {"DATABASE_URL_FILE": "", "DATABASE_URL": f"postgresql://chat:{wrong}@db:5432/chat"}
+    begun = time.monotonic()
+    result = refused.run_app("echo", "the application runs", environment=variables)
+    assert result.returncode == 77, result.stderr
+    assert time.monotonic() - begun < WAIT_TIMEOUT_S / 2, "it was retried"
+    assert "the application runs" not in result.stdout
+    assert wrong not in result.stderr
+    assert "chat" in find_error_line(result.stderr)

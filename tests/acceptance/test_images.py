@@ -8,6 +8,7 @@ from tests.acceptance.containers import PROGRAM, docker, make_timed
 
 LARGEST_FOLDER_BYTES = 50_000_000
 SLOWEST_START_MS = 250
+C_LIBRARY = {"libc": 6, "libm": 6, "libdl": 2, "libpthread": 0, "libresolv": 2, "librt": 1, "libutil": 1}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,17 @@ def test_the_folder_runs_where_nothing_may_be_written(bookworm_image: str) -> No
     options = ("--read-only", "--tmpfs=/tmp:noexec", "--user=4321:4321", "--env=HOME=")
     result = docker("run", "--rm", *options, bookworm_image, PROGRAM, "run", "--", "id", "-u")
     assert result.stdout == "4321\n"
+
+
+def test_the_folder_needs_nothing_but_the_c_library(bookworm_image: str) -> None:
+    script = (
+        "find /opt/entrypoint -type f \\( -name '*.so*' -o -name entrypoint \\) "
+        "-exec env LD_LIBRARY_PATH=/opt/entrypoint/_internal ldd {} + | grep -e '=>' -e 'not found'"
+    )
+    needed = docker("run", "--rm", bookworm_image, "bash", "-c", script).stdout
+    names = {line.split()[0] for line in needed.splitlines() if "/opt/entrypoint/_internal/" not in line}
+    assert names
+    assert names <= {f"{name}.so.{n}" for name, n in C_LIBRARY.items()}
 
 
 def test_the_folder_brings_its_time_zones(bookworm_image: str) -> None:
