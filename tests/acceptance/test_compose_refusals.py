@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import OpenProject
-from tests.acceptance.containers import Project
+from tests.acceptance.containers import Project, read_container_state
 from tests.acceptance.legacy import MESSAGES, NAME, USERS, make_legacy_files
 
 COUNT_ROWS = 'SELECT (SELECT count(*) FROM "User") + (SELECT count(*) FROM "Message")'
+SLOWEST_STOP_S = 5.0
 WAIT_TIMEOUT_S = 30  # POSTGRES_WAIT_TIMEOUT's default
 ABORT = {"ON_MIGRATION_FAILURE": "abort"}
 
@@ -116,3 +118,19 @@ def test_a_wrong_password_is_refused_at_once(refused: Project) -> None:
     assert "the application runs" not in result.stdout
     assert wrong not in result.stderr
     assert "chat" in find_error_line(result.stderr)
+
+
+def test_stop_while_waiting_for_postgresql_ends_at_once(open_project: OpenProject) -> None:
+    """PID 1 has no default dispositions: without a handler of our own Docker would have to kill it."""
+    project = open_project()
+    project.compose("up", "--detach", "--no-build", "--no-deps", "app")
+    deadline = time.monotonic() + WAIT_TIMEOUT_S / 2
+    while "postgres_wait_started" not in (logs := project.read_logs()):
+        assert time.monotonic() < deadline, logs
+        time.sleep(0.1)
+    container = project.compose("ps", "--quiet", "app").stdout.strip()
+    begun = time.monotonic()
+    project.compose("stop", "--timeout=30", "app")
+    assert time.monotonic() - begun < SLOWEST_STOP_S
+    assert read_container_state(container)["ExitCode"] == 128 + signal.SIGTERM
+    assert "chat: listening" not in project.read_logs()
