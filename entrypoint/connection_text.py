@@ -30,8 +30,8 @@ _IPV6 = re.compile(r"[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+(?:%[\w.~-]+)?", re.ASCII)
 _PAIR = re.compile(
     r"""\s*(?P<name>[A-Za-z_]\w*)\s*=\s*
         (?:'(?P<quoted>(?:[^'\\]|\\.)*)' | (?P<bare>(?:(?:[^\s\\']|\\.)(?:[^\s\\]|\\.)*)?))
-        (?=\s|$)""",
-    re.DOTALL | re.VERBOSE,
+        (?:\s+|\Z)""",
+    re.ASCII | re.DOTALL | re.VERBOSE,  # ASCII: libpq knows no other white space
 )
 
 
@@ -152,13 +152,13 @@ def parse_keywords(text: str) -> Pairs:
             )
         value = match["bare"] if match["quoted"] is None else match["quoted"]
         pairs.append((match["name"], re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)))
-        position = match.end() + len(text[match.end() :]) - len(text[match.end() :].lstrip())
+        position = match.end()
     return pairs
 
 
 def quote_value(value: str) -> str:
     """Return `value` as it stands after `keyword=`."""
-    if value and not re.search(r"[\s'\\]", value):
+    if value and not re.search(r"[\s'\\;]", value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 

@@ -25,7 +25,7 @@ _ADO_NET = re.compile(
 )
 _PLAIN_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 _SQLITE_URL = re.compile(r"(?:jdbc:)?(?:sqlite3?(?:\+[a-z0-9_]+)?|file):", re.IGNORECASE)
-_SQLITE_PATH = re.compile(r"(?:\.{0,2}/|~/)|.*\.(?:db3?|sqlite3?|s3db|sl3)$", re.IGNORECASE | re.DOTALL)
+_SQLITE_PATH = re.compile(r"(?:\.{0,2}/|~/)|[^:]*\.(?:db3?|sqlite3?|s3db|sl3)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -130,7 +130,7 @@ def parse_conninfo(text: str) -> Conninfo:
     Raises:
         ConfigurationError: with nothing of `text` in its message, nor the name of a setting.
     """
-    text = text.strip()
+    text = text.strip(" \t\r\n")
     if "\0" in text or not _is_utf8(text):
         raise ConfigurationError("is not text in UTF-8")
     if text[:1] in ("'", '"'):

@@ -179,7 +179,7 @@ def translate(pairs: Iterable[tuple[str, str]]) -> Translation:
     Raises:
         ConfigurationError: a value that libpq would refuse.
     """
-    given = {name: value for name, value in pairs if value or name == "ssl"}
+    given = {_spell(name): value for name, value in pairs if value or name == "ssl"}
     parameters = {name: value for name, value in given.items() if name in LIBPQ_KEYWORDS}
     for foreign, keyword in _RENAMED.items():
         if foreign in given:
@@ -193,6 +193,11 @@ def translate(pairs: Iterable[tuple[str, str]]) -> Translation:
         dropped=tuple(name for name in given if name in FOREIGN_KEYWORDS),
         unknown=tuple(name for name in given if not is_known(name)),
     )
+
+
+def _spell(name: str) -> str:
+    """Return libpq's spelling of its own keyword: `SSLMode` is nobody else's word, and too much to lose."""
+    return name.lower() if not is_known(name) and name.lower() in LIBPQ_KEYWORDS else name
 
 
 def _translate_tls(given: dict[str, str], parameters: dict[str, str]) -> None:
