@@ -169,6 +169,11 @@ def ask(
     return [rows[-1].get_value(0, column) for column in range(rows[-1].nfields)] if rows else []
 
 
+def is_answered(pgconn: pq.abc.PGconn) -> bool:
+    """Tell whether something has come for a statement whose answer `ask` no longer waited for."""
+    return _wait_for(pgconn, select.POLLIN, time.monotonic())
+
+
 def _collect(pgconn: pq.abc.PGconn, server: str, deadline: float) -> list[pq.abc.PGresult]:
     results: list[pq.abc.PGresult] = []
     while True:
@@ -176,7 +181,12 @@ def _collect(pgconn: pq.abc.PGconn, server: str, deadline: float) -> list[pq.abc
         while pgconn.is_busy():
             if not _wait_for(pgconn, events, deadline):
                 raise _broken(server, "did not answer a query in time", has_timed_out=True)
-            pgconn.consume_input()
+            try:
+                pgconn.consume_input()
+            except psycopg.OperationalError:
+                if any(result.error_field(pq.DiagnosticField.SQLSTATE) for result in results):
+                    return results  # the reason came before the connection was closed
+                raise
             events = select.POLLIN | select.POLLOUT if pgconn.flush() else select.POLLIN
         result = pgconn.get_result()
         if result is None:

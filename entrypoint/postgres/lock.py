@@ -26,6 +26,7 @@ from psycopg import sql
 
 from entrypoint.conninfo import Conninfo
 from entrypoint.errors import ConfigurationError, LockNotObtainedError
+from entrypoint.postgres import handshake
 from entrypoint.postgres.connection import Link, attempt
 from entrypoint.postgres.failures import translate_errors
 from entrypoint.postgres.refusals import ConnectFailedError
@@ -33,6 +34,7 @@ from entrypoint.postgres.refusals import ConnectFailedError
 NAMESPACE = int.from_bytes(b"entr", "big")
 
 _CONNECT_LIMIT_S = 10.0
+_UNLOCK_LIMIT_S = 2.0  # a signal promises an end within 5 s, whatever the network does
 _POLL_S = (0.25, 0.5)  # jitter between these, so that waiters do not move in step
 _REPORT_EVERY_S = 5.0
 
@@ -132,7 +134,7 @@ def hold_lock(conninfo: Conninfo, *, ledger_schema: str, timeout_s: float) -> It
             _obtain(connection, key, started=started, timeout_s=timeout_s, server=link.server)
         yield Lock(connection, key, link.server)
     finally:
-        _release(connection)
+        _release(link)
 
 
 def _open_link(conninfo: Conninfo) -> Link:
@@ -236,12 +238,17 @@ def _report_waiting(holder: Holder | None, *, waited_s: float) -> None:
     )
 
 
-def _release(connection: psycopg.Connection[Any]) -> None:
-    """Unlock and close; a pooled server process lives on, and must not keep the lock."""
+def _release(link: Link) -> None:
+    """Unlock and close: a pooled server process lives on, and must not keep the lock."""
     try:
-        if not connection.closed:
-            connection.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
-    except psycopg.Error:
-        pass  # the connection is gone, and the lock with it
+        if not link.connection.closed:
+            handshake.ask(
+                link.connection.pgconn,
+                b"SELECT pg_catalog.pg_advisory_unlock_all()",
+                server=link.server,
+                deadline=time.monotonic() + _UNLOCK_LIMIT_S,
+            )
+    except ConnectFailedError:
+        pass  # it does not answer any more; closing it is all that can be done
     finally:
-        connection.close()
+        link.connection.close()

@@ -123,6 +123,18 @@ _RULES: dict[str, tuple[Disposition, type[EntrypointError], str]] = {
     "28000": (Disposition.FAIL, NotPermittedError, _CHECK_ROLE),
     "42501": (Disposition.FAIL, NotPermittedError, "GRANT CONNECT ON DATABASE to this role"),
     "3D000": (Disposition.GRACE, UnreachableError, _CHECK_DATABASE),
+    "0A000": (Disposition.FAIL, ConfigurationError, _CHECK_POOLER),
+}
+
+# PgBouncer gives this one code to nearly everything (1.18, and much of later ones). It never translates what
+# it says itself, so the code that PostgreSQL would have given is told from the text.
+_POOLER_CODE = "08P01"
+_POOLER_TEXTS = {
+    "password authentication failed": "28P01",
+    "auth failed": "28P01",
+    "no such user": "28P01",
+    "no such database": "3D000",
+    "unsupported startup parameter": "0A000",
 }
 
 # Manual, appendix A. Whole classes that pass by themselves: connection exception (PgBouncer's own troubles
@@ -140,14 +152,10 @@ def judge_answer(server: str, sqlstate: str, text: str) -> ConnectFailure:
         text: the primary message, in the server's language.
     """
     rule: tuple[Disposition, type[EntrypointError], str]
+    if sqlstate == _POOLER_CODE:
+        sqlstate = next((code for said, code in _POOLER_TEXTS.items() if said in text), sqlstate)
     if sqlstate in _RULES:
         rule = _RULES[sqlstate]
-    elif sqlstate == "08P01" and "unsupported startup parameter" in text:
-        rule = (
-            Disposition.FAIL,
-            ConfigurationError,
-            _CHECK_POOLER,
-        )  # PgBouncer never translates its messages
     elif sqlstate[:2] in _PASSING_CLASSES:
         rule = (Disposition.RETRY, UnreachableError, "look at the server's log")
     else:
