@@ -7,6 +7,7 @@ Owns its rows; the table's definition is `postgres/ledger.sql`. Decides nothing:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -17,6 +18,12 @@ from entrypoint.errors import NotPermittedError
 from entrypoint.postgres.ledger import ensure_ledger
 from entrypoint.schema.migration import AppliedMigration, Migration
 
+# Times come as seconds since 1970: psycopg reads no timestamptz in DateStyle German, which a role or the file
+# before may have set.
+_READ = """
+    SELECT version, name, checksum, state, extract(epoch FROM applied_at)::double precision, duration_s
+    FROM {table}
+"""
 _WRITE = """
     INSERT INTO {table} (version, name, checksum, state, applied_at, duration_s, entrypoint_version)
     VALUES (%(version)s, %(name)s, %(checksum)s, %(state)s, clock_timestamp(), %(duration_s)s, %(program)s)
@@ -24,15 +31,13 @@ _WRITE = """
     SET name = excluded.name, checksum = excluded.checksum, state = excluded.state,
         applied_at = excluded.applied_at, duration_s = excluded.duration_s,
         entrypoint_version = excluded.entrypoint_version
-    RETURNING applied_at
+    RETURNING extract(epoch FROM applied_at)::double precision
 """
 
 
 def applied_query(ledger_schema: str) -> sql.Composed:
     """Return the query whose rows `rows_to_applied` understands; the table has to be there."""
-    return sql.SQL("SELECT version, name, checksum, state, applied_at, duration_s FROM {}").format(
-        _table(ledger_schema)
-    )
+    return sql.SQL(_READ).format(table=_table(ledger_schema))
 
 
 def rows_to_applied(rows: Iterable[tuple[Any, ...]]) -> tuple[AppliedMigration, ...]:
@@ -104,7 +109,7 @@ def write_row(
         name=migration.name,
         checksum=migration.checksum,
         state=state,
-        applied_at=row[0],
+        applied_at=_make_time(row[0]),
         duration_s=duration_s,
     )
 
@@ -126,6 +131,10 @@ def change_state(
     """Change the state, and the checksum where one is given, of a row that is there."""
     statement = sql.SQL("UPDATE {} SET state = %s, checksum = coalesce(%s, checksum) WHERE version = %s")
     connection.execute(statement.format(_table(ledger_schema)), (state, checksum, version))
+
+
+def _make_time(epoch_s: float) -> datetime:
+    return datetime.fromtimestamp(epoch_s, UTC)
 
 
 def _table(ledger_schema: str) -> sql.Composed:

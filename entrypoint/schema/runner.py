@@ -33,9 +33,11 @@ NEEDS_NO_TRANSACTION = frozenset({"25001", "2D000", "55P04"})
 
 # A COMMIT that ends the file, with nothing but comments after it. Left out, so that the ledger row still
 # gets into the transaction; in a comment it may be left out as well. No quote may follow it, hence it
-# cannot stand inside a literal.
+# cannot stand inside a literal. A bare END is left alone: it may close a function's BEGIN ATOMIC.
+_SPACE = r"(?:\s|--[^\n'\"$*]*(?:\n|\Z))*"
 _FINAL_COMMIT = re.compile(
-    r";\s*(?:COMMIT|END)(?:\s+(?:WORK|TRANSACTION))?\s*;?(?:\s|--[^\n'\"$*]*(?:\n|\Z))*\Z", re.IGNORECASE
+    rf";{_SPACE}(?:COMMIT|COMMIT\s+(?:WORK|TRANSACTION)|END\s+(?:WORK|TRANSACTION))\s*;?{_SPACE}\Z",
+    re.IGNORECASE,
 )
 
 _SET_LIMITS = (

@@ -25,6 +25,7 @@ _COPY_TAIL = re.compile(r"\bCOPY\b[^;]*\bFROM\s+STDIN\b[^;]*;\s*\Z", re.IGNORECA
 _META_COMMAND = re.compile(r"\\\S*")
 _ALREADY_IN_TRANSACTION = "25001"
 _SYNTAX_ERROR = "42601"
+_NO_STDIN = "no data comes with a migration"
 
 # Classes of SQLSTATE whose DETAIL shows values of rows: data exception, integrity constraint violation.
 _ROW_VALUE_CLASSES = frozenset({"22", "23"})
@@ -69,20 +70,15 @@ def send(connection: psycopg.Connection[Any], text: str) -> Outcome:
         with connection.lock:
             pgconn.send_query(text.encode(connection.info.encoding))
             results = connection.wait(generators.execute(pgconn))
-            if results and results[-1].status == ExecStatus.COPY_IN:
-                results[-1:] = [connection.wait(generators.copy_end(pgconn, b"there is no stdin"))]
     except psycopg.Error as error:  # the connection is gone
         return Outcome(tags=(), error=error)
-    tags = tuple(
-        (result.command_status or b"").decode() for result in results if not _is_failure(result.status)
-    )
+    tags = tuple((result.command_status or b"").decode() for result in results if _is_success(result.status))
     last = results[-1] if results else None
-    if last is None or not _is_failure(last.status):
+    if last is None or _is_success(last.status):
         return Outcome(tags=tags, error=None)
-    if last.status in (ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
-        connection.close()  # there is no reader for it, and no other way out of the copy
-        return Outcome(tags=tags, error=psycopg.NotSupportedError("COPY … TO STDOUT has nobody to read it"))
-    return Outcome(tags=tags, error=error_from_result(last, encoding=connection.info.encoding))
+    if last.status == ExecStatus.FATAL_ERROR:
+        return Outcome(tags=tags, error=error_from_result(last, encoding=connection.info.encoding))
+    return Outcome(tags=tags, error=_leave_copy(connection, last.status))
 
 
 def explain(script: Script, outcome: Outcome, *, remedy: str, offset: int = 0) -> SchemaError:
@@ -165,8 +161,20 @@ def logged_notices(connection: psycopg.Connection[Any]) -> Iterator[None]:
         connection.remove_notice_handler(log_notice)
 
 
-def _is_failure(status: int) -> bool:
-    return status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
+def _leave_copy(connection: psycopg.Connection[Any], status: int) -> psycopg.Error:
+    """End a COPY that a script began with a client that has no data and wants none."""
+    if status == ExecStatus.COPY_IN:
+        try:
+            with connection.lock:
+                connection.wait(generators.copy_end(connection.pgconn, _NO_STDIN.encode()))
+        except psycopg.Error as error:
+            return error
+    connection.close()  # there is no other way out
+    return psycopg.NotSupportedError("COPY … TO STDOUT has nobody to read it")
+
+
+def _is_success(status: int) -> bool:
+    return status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
 
 
 def _find_statement(text: str, index: int) -> int | None:
@@ -179,7 +187,7 @@ def _find_psql_only(text: str, position: int | None, outcome: Outcome) -> tuple[
     """Return what and remedy where the file was written for psql."""
     before_error = text[: position or 0]
     error = outcome.error
-    if isinstance(error, psycopg.errors.QueryCanceled) and "there is no stdin" in str(error):
+    if isinstance(error, psycopg.errors.QueryCanceled) and _NO_STDIN in str(error):
         before_error = "COPY FROM STDIN;"
     elif outcome.sqlstate != _SYNTAX_ERROR or position is None:
         return None

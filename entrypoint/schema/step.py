@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from entrypoint.errors import DeadlineExceededError, EntrypointError
+from entrypoint.postgres.failures import translate
 from entrypoint.schema.migration import NEVER_WRAPPING, AppliedMigration, Layout, Script
 from entrypoint.schema.runner import (
     NEEDS_NO_TRANSACTION,
@@ -71,6 +72,7 @@ def run_script(step: Step, script: Script, layout: Layout, books: Bookkeeping) -
     Raises:
         SchemaError: it failed; names file and line, and whether something of it is left.
         DeadlineExceededError: the deadline passed.
+        UnreachableError: the connection was lost.
     """
     with isolated_session(step.connection) as role:
 
@@ -109,6 +111,9 @@ def _run_bare(
 
 
 def _explain_refusal(step: Step, script: Script, refusal: Refusal, remedy_for_part: str) -> EntrypointError:
+    error = refusal.outcome.error
+    if step.connection.closed and isinstance(error, psycopg.OperationalError):
+        return translate(error, script.label)
     sqlstate, is_clean = refusal.outcome.sqlstate, refusal.is_nothing_applied
     remedy = _NOTHING_APPLIED if is_clean else remedy_for_part
     if script.is_transactional and is_clean and sqlstate in NEEDS_NO_TRANSACTION:
