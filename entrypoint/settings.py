@@ -237,5 +237,6 @@ def _is_utf8(text: str) -> bool:
 
 
 def _shorten(text: str) -> str:
+    text = log.redact(text)  # before a secret in it is escaped or cut in two, and no longer found
     shown = text if text.isprintable() else ascii(text)
     return shown if len(shown) <= 80 else shown[:79] + "…"
