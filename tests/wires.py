@@ -92,9 +92,11 @@ class Relay:
     is_cut: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, client: socket.socket) -> None:
-        server = socket.create_connection(self.target)
-        threading.Thread(target=self._pass_on, args=(server, client), daemon=True).start()
-        self._pass_on(client, server)
+        with socket.create_connection(self.target) as server:
+            back = threading.Thread(target=self._pass_on, args=(server, client), daemon=True)
+            back.start()
+            self._pass_on(client, server)
+            back.join()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):

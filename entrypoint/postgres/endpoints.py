@@ -132,7 +132,8 @@ class Resolver:
             except UnicodeError:  # a label of more than 63 characters, or an empty one
                 answer.put(OSError(f"{host!r} is not a host name"))
             else:
-                answer.put(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+                addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+                answer.put(addresses or OSError(f"{host} has no address"))
 
         threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
         return answer
