@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from entrypoint.errors import DeadlineExceededError, EntrypointError, SchemaError, StoppedError
 from entrypoint.interrupts import Interrupted
@@ -113,10 +114,10 @@ def _end_group(group: int, signal_number: int) -> bool:
 
     As PID 1 we inherit the group's orphans; children outside of it are left alone.
     """
-    _reap(group)
-    if not _signal_group(group, signal_number):
-        return False
     with _signals_held_back():
+        if _is_gone(group, within_s=0):
+            return False
+        _signal_group(group, signal_number)
         _signal_group(group, signal.SIGCONT)  # a stopped process would not notice
         if not _is_gone(group, within_s=_GRACE_S):
             _signal_group(group, signal.SIGKILL)
@@ -127,8 +128,9 @@ def _end_group(group: int, signal_number: int) -> bool:
 def _is_gone(group: int, *, within_s: float) -> bool:
     deadline, poll_s = time.monotonic() + within_s, _SHORTEST_POLL_S
     while True:
+        is_alive = _has_living_member(group)
         _reap(group)
-        if not _signal_group(group, 0):
+        if not is_alive:
             return True
         if time.monotonic() >= deadline:
             return False
@@ -143,7 +145,7 @@ def _reap(group: int) -> None:
 
 
 def _signal_group(group: int, signal_number: int) -> bool:
-    """Tell whether the group still had a member."""
+    """Tell whether the group still has a member, dead ones that nobody has reaped included."""
     try:
         os.killpg(group, signal_number)
     except ProcessLookupError:
@@ -151,6 +153,23 @@ def _signal_group(group: int, signal_number: int) -> bool:
     except PermissionError:  # it changed its user
         return True
     return True
+
+
+def _has_living_member(group: int) -> bool:
+    """Tell whether a process of the group still runs.
+
+    Beside an application that is PID 1 and reaps nobody (`docker exec`), the dead stay in the group.
+    """
+    if not _signal_group(group, 0):
+        return False
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, its_group = entry.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it has just ended
+            continue
+        if int(its_group) == group and state not in ("Z", "X"):
+            return True
+    return False
 
 
 @contextlib.contextmanager

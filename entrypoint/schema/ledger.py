@@ -48,10 +48,10 @@ def rows_to_applied(rows: Iterable[tuple[Any, ...]]) -> tuple[AppliedMigration, 
             name=name,
             checksum=checksum,
             state=state,
-            applied_at=at,
+            applied_at=_make_time(epoch_s),
             duration_s=duration_s,
         )
-        for version, name, checksum, state, at, duration_s in rows
+        for version, name, checksum, state, epoch_s, duration_s in rows
     )
 
 

@@ -256,7 +256,8 @@ def _set_limits(
     """Tell the server how long to go on by itself, in ms; 0 would mean for ever."""
     limits_ms = {
         "statement": str(max(int(limits.remaining_s * 1000), 1)),
-        "lock": str(max(int(min(lock_timeout_s, limits.remaining_s) * 1000), 1)),
+        # A little below, so that a wait for a lock is called that even at the very end.
+        "lock": str(max(int(min(lock_timeout_s, limits.remaining_s * 0.9) * 1000), 1)),
     }
     connection.execute(_SET_LIMITS, {**limits_ms, "is_local": is_local})
 

@@ -240,7 +240,9 @@ def test_settings_of_a_file_do_not_reach_the_next(database: Database, tmp_path: 
         assert connection.execute("SELECT count(*) FROM pg_cursors").fetchone() == (0,)
     assert has_table(database, "app.two")
     assert has_table(database, "app.four")
-    assert database.execute("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef") == [("'é'::text",)]
+    assert database.execute(
+        "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'app.two'::regclass"
+    ) == [("'é'::text",)]
 
 
 def test_role_of_a_file_does_not_write_the_ledger(up: Up, server: Server, database: Database) -> None:
