@@ -42,7 +42,7 @@ def _cut_off(exit_code: int) -> None:
 
 
 def _stop(signal_number: int, _frame: FrameType | None) -> None:
-    global _stopping  # noqa: PLW0603  (a process has one set of signal handlers)
+    global _stopping
     if _stopping:
         return
     _stopping = True

@@ -32,6 +32,7 @@ _KEYWORD_PASSWORD = re.compile(
 )
 
 _secrets: set[str] = set()
+_level = LEVELS["info"]
 
 
 def register_secret(secret: str) -> None:
@@ -76,6 +77,8 @@ def configure(*, log_format: str = "auto", level: str = "info", stream: TextIO |
         level: one of `LEVELS`; facts below it are dropped.
         stream: where lines go.
     """
+    global _level
+    _level = LEVELS[level]
     out = stream or sys.stderr
     as_console = log_format == "console" or (log_format == "auto" and out.isatty())
     renderer: Processor
@@ -98,6 +101,11 @@ def configure(*, log_format: str = "auto", level: str = "info", stream: TextIO |
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )
+
+
+def is_debug() -> bool:
+    """Tell whether tracebacks are wanted."""
+    return _level <= LEVELS["debug"]
 
 
 def get_logger() -> FilteringBoundLogger:

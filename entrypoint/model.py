@@ -125,6 +125,8 @@ class ForeignKey:
 class Trigger:
     """A user trigger that is not disabled; `state` is `pg_trigger.tgenabled` (O, R or A)."""
 
+    schema: str
+    table: str
     name: str
     state: str
 
@@ -133,6 +135,8 @@ class Trigger:
 class Rule:
     """A rule on INSERT, UPDATE or DELETE that is not disabled; `state` is `pg_rewrite.ev_enabled`."""
 
+    schema: str
+    table: str
     name: str
     state: str
 
@@ -248,11 +252,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableResult:
-    """What became of one table's rows; the four outcomes add up to `rows`."""
+    """What became of one table's rows; the four outcomes add up to `rows`.
+
+    Attributes:
+        standing: rows the target held before.
+    """
 
     table: str
     target: str
     rows: int
+    standing: int
     inserted: int
     unchanged: int
     preserved: int

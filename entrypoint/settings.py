@@ -16,11 +16,20 @@ from typing import Any, Literal
 from entrypoint import dialects, log, setting_values
 from entrypoint.conninfo import Conninfo
 from entrypoint.errors import ConfigurationError
+from entrypoint.frozen import restore_environment
 from entrypoint.mapping import Mapping as TableMappings
 from entrypoint.mapping import load_mapping
 from entrypoint.setting_table import SETTINGS, Setting
 
-__all__ = ["SECRET_VARIABLES", "SETTINGS", "Setting", "Settings", "load_settings", "log_dropped_parameters"]
+__all__ = [
+    "SECRET_VARIABLES",
+    "SETTINGS",
+    "Setting",
+    "Settings",
+    "load_settings",
+    "log_dropped_parameters",
+    "make_environment",
+]
 
 _LARGEST_SECRET_BYTES = 64 << 10  # of a file that X_FILE names: enough for a URL with certificates in it
 # With any of these, libpq's environment names a server; PGUSER or PGPASSWORD alone are leftovers.
@@ -116,6 +125,20 @@ def load_settings(flags: Mapping[str, str], environment: Mapping[str, str] | Non
     return Settings(
         is_migrations_dir_explicit="MIGRATIONS_DIR" in given, is_config_explicit=is_config_explicit, **values
     )
+
+
+def make_environment(settings: Settings, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment that another program is to inherit: ours as it was given to us, less secrets.
+
+    Args:
+        settings: names the variables that are ours alone.
+        changes: variables to set in it.
+    """
+    environment = dict(os.environ)
+    restore_environment(environment)
+    for variable in settings.secret_variables:
+        environment.pop(variable, None)
+    return environment | dict(changes or {})
 
 
 def log_dropped_parameters(settings: Settings) -> None:

@@ -18,8 +18,29 @@ from entrypoint.errors import (
     DeadlineExceededError,
     EntrypointError,
     NotPermittedError,
+    SourceRefusedError,
     UnreachableError,
 )
+
+
+@contextmanager
+def translate_load_errors(where: str, *, role: str | None = None) -> Iterator[None]:
+    """As `translate_errors`, for statements whose rows come from the source: what they break is its fault.
+
+    DETAIL is shown: it names the key that the reader has to look for in the source.
+    """
+    try:
+        yield
+    except (pg.IntegrityError, pg.DataError) as error:
+        place = error.diag.table_name or where
+        detail = error.diag.message_detail or error.diag.context or ""
+        raise SourceRefusedError(
+            f"{_say(error)}{': ' if detail else ''}{detail.splitlines()[0] if detail else ''}",
+            where=place,
+            remedy="nothing was kept; correct the rows in the source and start again",
+        ) from error
+    except psycopg.Error as error:
+        raise translate(error, where, role=role) from error
 
 
 @contextmanager

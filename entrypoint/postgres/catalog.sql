@@ -1,0 +1,109 @@
+-- name: tables
+-- Ordinary and partitioned tables that an unqualified name reaches; partitions are loaded through their parent.
+SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
+       pg_has_role(c.relowner, 'USAGE'),
+       row_security_active(c.oid)
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p')
+  AND NOT c.relispartition
+  AND n.nspname = ANY (current_schemas(false))
+  AND n.nspname <> %(ledger_schema)s
+  AND pg_table_is_visible(c.oid)
+  AND NOT EXISTS (
+      SELECT FROM pg_depend d
+      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY n.nspname, c.relname
+
+-- name: columns
+SELECT a.attrelid, a.attname,
+       format_type(a.atttypid, a.atttypmod),
+       base.typname, base.typtype::text, base.typmod, base.is_domain,
+       element.typname,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = base.oid ORDER BY e.enumsortorder),
+       coalesce(element.typcategory, base.typcategory) IN ('S', 'E', 'R') OR EXISTS (
+           SELECT FROM pg_operator o
+           WHERE o.oprname = '=' AND (o.oprcanmerge OR o.oprcanhash)
+             AND o.oprleft = coalesce(element.oid, base.oid) AND o.oprright = o.oprleft),
+       a.attnotnull OR base.is_not_null,
+       a.atthasdef OR a.attidentity <> '',
+       a.attgenerated <> '',
+       a.attidentity::text,
+       sequence.schema, sequence.name, sequence.seqincrement, sequence.seqmin, sequence.seqmax
+FROM pg_attribute a
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+CROSS JOIN LATERAL (
+    WITH RECURSIVE chain (oid, typmod, depth, is_not_null) AS (
+        SELECT a.atttypid, a.atttypmod, 0, false
+        UNION ALL
+        SELECT t.typbasetype, t.typtypmod, chain.depth + 1, chain.is_not_null OR t.typnotnull
+        FROM chain JOIN pg_type t ON t.oid = chain.oid
+        WHERE t.typtype = 'd')
+    SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, t.typlen, chain.typmod,
+           chain.depth > 0 AS is_domain, chain.is_not_null
+    FROM chain JOIN pg_type t ON t.oid = chain.oid
+    ORDER BY chain.depth DESC
+    LIMIT 1) base
+LEFT JOIN pg_type element ON base.typcategory = 'A' AND element.oid = base.typelem
+LEFT JOIN LATERAL (
+    SELECT n.nspname AS schema, s.relname AS name, q.seqincrement, q.seqmin, q.seqmax
+    FROM pg_depend dep
+    JOIN pg_class s ON s.relkind = 'S'
+     AND s.oid = CASE dep.classid WHEN 'pg_class'::regclass THEN dep.objid ELSE dep.refobjid END
+    JOIN pg_namespace n ON n.oid = s.relnamespace
+    JOIN pg_sequence q ON q.seqrelid = s.oid
+    WHERE (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid AND dep.refclassid = 'pg_class'::regclass)
+       OR (dep.classid = 'pg_class'::regclass AND dep.refclassid = 'pg_class'::regclass
+           AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i'))
+    ORDER BY dep.classid = 'pg_attrdef'::regclass DESC
+    LIMIT 1) sequence ON true
+WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum
+
+-- name: unique_keys
+-- Keys over plain columns and all rows. indnullsnotdistinct came with PostgreSQL 15.
+SELECT i.indrelid, c.relname, i.indisprimary,
+       coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
+       ARRAY(SELECT a.attname::text
+             FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+             WHERE k.position <= i.indnkeyatts
+             ORDER BY k.position)
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = ANY (%(oids)s::oid[])
+  AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, c.relname
+
+-- name: foreign_keys
+SELECT f.conrelid, f.conname, n.nspname || '.' || r.relname, f.condeferrable, f.confmatchtype = 'f',
+       ARRAY(SELECT a.attname::text FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, position)
+             JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum ORDER BY k.position),
+       ARRAY(SELECT a.attname::text FROM unnest(f.confkey) WITH ORDINALITY AS k (attnum, position)
+             JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.attnum ORDER BY k.position)
+FROM pg_constraint f
+JOIN pg_class r ON r.oid = f.confrelid
+JOIN pg_namespace n ON n.oid = r.relnamespace
+WHERE f.contype = 'f' AND f.conparentid = 0 AND f.conrelid = ANY (%(oids)s::oid[])
+ORDER BY f.conrelid, f.conname
+
+-- name: triggers
+-- Of the tables and of their partitions, clones included: each is altered by itself, as each has its own state.
+SELECT tree.root, n.nspname, c.relname, t.tgname, t.tgenabled::text
+FROM unnest(%(oids)s::oid[]) AS root (oid)
+CROSS JOIN LATERAL (
+    SELECT root.oid AS root, root.oid AS relid
+    UNION
+    SELECT root.oid, p.relid FROM pg_partition_tree(root.oid) p) tree
+JOIN pg_trigger t ON t.tgrelid = tree.relid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+ORDER BY tree.root, n.nspname, c.relname, t.tgname
+
+-- name: rules
+SELECT r.ev_class, n.nspname, c.relname, r.rulename, r.ev_enabled::text
+FROM pg_rewrite r
+JOIN pg_class c ON c.oid = r.ev_class
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE r.ev_class = ANY (%(oids)s::oid[]) AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled <> 'D'
+ORDER BY r.ev_class, r.rulename

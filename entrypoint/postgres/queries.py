@@ -1,0 +1,27 @@
+"""Named SQL: statements live in `.sql` files, each under a line `-- name: WHAT`.
+
+Owns reading them. Values are passed as parameters and never pasted in.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from typing import LiteralString, cast
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+@cache
+def load_queries(package: str, file_name: str) -> dict[str, LiteralString]:
+    """Return the statements of one file by name.
+
+    Args:
+        package: the package the file lies in, usually `__package__`.
+        file_name: for example `catalog.sql`.
+    """
+    text = resources.files(package).joinpath(file_name).read_text(encoding="utf-8")
+    _, *parts = _NAME.split(text)
+    # The files are part of the program, so what they hold is as literal as a string in a module.
+    return cast("dict[str, LiteralString]", dict(zip(parts[::2], parts[1::2], strict=True)))

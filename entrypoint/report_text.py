@@ -1,0 +1,158 @@
+"""Plans, results and states as text for a reader on a terminal.
+
+Owns layout alone: what is in it comes from `model` and the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from entrypoint.model import LoadResult, Plan, Refusal
+from entrypoint.schema.state import StatusRow
+
+
+def write_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows in columns; numbers to the right."""
+    cells = [[_show(cell) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(headings), *cells]) for i in range(len(headings))]
+    lines = [_join(headings, widths), _join(["-" * width for width in widths], widths)]
+    return "\n".join([*lines, *(_join(line, widths) for line in cells)])
+
+
+def _show(cell: object) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if cell.replace(",", "").isdecimal() else cell.ljust(width)
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
+
+
+def write_plan(plan: Plan, *, source: str) -> str:
+    """Return a plan: its tables in order, the columns whose conversion says something, what is left out."""
+    parts = [f"source: {source}"]
+    if plan.tables:
+        parts.append(
+            write_table(
+                ("table", "target", "rows", "matched by"),
+                (
+                    (
+                        table.source.name,
+                        table.target.qualified_name,
+                        table.rows,
+                        ", ".join(table.key) or "whole rows",
+                    )
+                    for table in plan.tables
+                ),
+            )
+        )
+        columns = [
+            (table.source.name, column.source.name, column.target.type.name, column.conversion.kind)
+            for table in plan.tables
+            for column in table.columns
+            if column.source
+        ]
+        parts.append(write_table(("table", "column", "becomes", "conversion"), columns))
+    if plan.skipped:
+        parts.append("left out:\n" + "\n".join(f"  {item.name}: {item.reason}" for item in plan.skipped))
+    if plan.notes:
+        parts.append("notes:\n" + "\n".join(f"  {note}" for note in plan.notes))
+    if plan.refusals:
+        parts.append("refused:\n" + "\n".join(write_refusal(refusal) for refusal in plan.refusals))
+    else:
+        parts.append(f"{plan.rows:,} rows of {len(plan.tables)} tables would be migrated; nothing is refused")
+    return "\n\n".join(parts)
+
+
+def write_refusal(refusal: Refusal) -> str:
+    """Return one refusal in two lines."""
+    place = refusal.table + (f".{refusal.column}" if refusal.column else "")
+    what = f" {refusal.storage_class} {refusal.value}" if refusal.storage_class else ""
+    rows = f" in {refusal.count:,} row(s)" if refusal.count else ""
+    keys = (
+        f" ({'; '.join(refusal.keys)}{'; …' if refusal.count > len(refusal.keys) else ''})"
+        if refusal.keys
+        else ""
+    )
+    return f"  {place}:{what}{rows}{keys}: {refusal.reason}\n    -> {refusal.remedy}"
+
+
+def write_result(result: LoadResult) -> str:
+    """Return what became of every table's rows."""
+    table = write_table(
+        ("table", "target", "rows", "inserted", "unchanged", "preserved", "overwritten", "seconds"),
+        (
+            (
+                item.table,
+                item.target,
+                item.rows,
+                item.inserted,
+                item.unchanged,
+                item.preserved,
+                item.overwritten,
+                f"{item.seconds:.2f}",
+            )
+            for item in result.tables
+        ),
+    )
+    return f"{table}\n\n{result.rows:,} rows in {result.seconds:.2f} s"
+
+
+def write_schema_status(rows: Sequence[StatusRow]) -> str:
+    """Return the schema migrations, one a line."""
+    if not rows:
+        return "no schema migrations"
+    return write_table(
+        ("version", "name", "state", "applied at"),
+        (
+            (
+                row.version,
+                row.name,
+                row.state,
+                f"{row.applied_at:%Y-%m-%d %H:%M:%S%z}" if row.applied_at else "",
+            )
+            for row in rows
+        ),
+    )
+
+
+def write_status(document: dict[str, Any]) -> str:
+    """Return what `status` found; `document` as its JSON form has it."""
+    schema, found = document["schema"], document["sources"]
+    lines = [
+        f"target: {document['target']}",
+        f"schema: {schema['applied']} applied, {len(schema['pending'])} pending"
+        + (f" ({', '.join(schema['pending'])})" if schema["pending"] else ""),
+        *(f"schema problem: {item['name']} is {item['state']}" for item in schema["problems"]),
+        *(f"new source: {path}" for path in found["new"]),
+        *(f"migrated, not renamed: {path}" for path in found["migrated_not_renamed"]),
+        *(
+            f"written to after its migration: {path} (merge: entrypoint migrate --sqlite-url {path})"
+            for path in found["changed_after_migration"]
+        ),
+    ]
+    if not any(found.values()):
+        lines.append("sources: none waiting")
+    if not document["runs"]:
+        return "\n".join([*lines, "data migrations: none"])
+    runs = write_table(
+        ("run", "outcome", "finished", "source", "rows", "retired as"),
+        (
+            (
+                str(run["id"]),
+                run["outcome"],
+                f"{run['finished_at']:%Y-%m-%d %H:%M:%S%z}",
+                run["source_path"],
+                run["report"].get("result", {}).get("rows"),
+                run["retired_path"] or run["error"],
+            )
+            for run in document["runs"]
+        ),
+    )
+    return "\n".join([*lines, "", runs])

@@ -1,0 +1,199 @@
+"""Judge every cell of the source against the plan, in one pass per table, before anything is written.
+
+Owns the questions asked of the source's rows: how many there are, which unit a column of numbers is in,
+which cells cannot be taken and why. Answers become a plan with units, row counts and every refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from entrypoint.model import ColumnPlan, Plan, Refusal, TablePlan
+from entrypoint.sqlite.introspect import quote
+from entrypoint.sqlite.source import SourceDatabase, translate_errors
+from entrypoint.transfer.cells import column_cell, read_keys, show_value
+from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
+from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
+from entrypoint.transfer.judge import refuse_judged_cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A plan whose cells have been judged, and the SQL that renders them."""
+
+    plan: Plan
+    faces: FaceMaker
+
+
+def judge_cells(source: SourceDatabase, plan: Plan, connection: psycopg.Connection[Any]) -> Judged:
+    """Return the plan with units, row counts and the refusals of every cell that cannot be taken."""
+    faces = FaceMaker(source)
+    refusals = list(plan.refusals)
+    notes = list(plan.notes)
+    tables = []
+    with translate_errors(source.path):
+        for table in plan.tables:
+            with_units = _infer_units(source, table, refusals)
+            counted = _judge_table(source, with_units, faces, refusals, notes)
+            refusals += refuse_judged_cells(source, counted, faces, connection)
+            tables.append(counted)
+    judged = replace(plan, tables=tuple(tables), refusals=tuple(refusals), notes=tuple(notes))
+    return Judged(plan=judged, faces=faces)
+
+
+# --- units of numbers that are times -------------------------------------------------------------
+
+
+def _infer_units(source: SourceDatabase, table: TablePlan, refusals: list[Refusal]) -> TablePlan:
+    temporal = [
+        column
+        for column in table.columns
+        if column.source and column.conversion.kind in TEMPORAL_KINDS and column.conversion.unit is None
+    ]
+    if not temporal:
+        return table
+    inferred: dict[str, ColumnPlan] = {}
+    for column, facts in zip(temporal, _read_number_facts(source, table, temporal), strict=True):
+        if not facts.count:
+            continue
+        try:
+            unit, evidence = infer_unit(facts)
+        except UnitUnknownError as error:
+            assert column.source is not None
+            refusals.append(
+                Refusal(
+                    table=table.source.name,
+                    column=column.source.name,
+                    reason=str(error),
+                    remedy=f'state it in the mapping file: [tables."{table.source.name}".columns] '
+                    f'"{column.source.name}" = {{ unit = "ms" }} (s, ms, us, ns or julian)',
+                    count=facts.count,
+                )
+            )
+            # Judged as if it were seconds, so that its other cells are still looked at.
+            unit, evidence = "s", "not known"
+        conversion = replace(column.conversion, unit=unit, evidence=evidence)
+        inferred[column.target.name] = replace(column, conversion=conversion)
+    columns = tuple(inferred.get(column.target.name, column) for column in table.columns)
+    return replace(table, columns=columns)
+
+
+def _read_number_facts(
+    source: SourceDatabase, table: TablePlan, columns: list[ColumnPlan]
+) -> Iterator[NumberFacts]:
+    parts = []
+    for column in columns:
+        cell = column_cell(column)
+        is_number = f"typeof({cell}) IN ('integer', 'real')"
+        parts += [
+            f"sum({is_number})",
+            f"sum({is_number} AND {cell} = 0)",
+            *(f"sum({is_number} AND {cell} BETWEEN {low} AND {high})" for low, high in WINDOWS.values()),
+            f"min(CASE WHEN {is_number} THEN {cell} END)",
+            f"max(CASE WHEN {is_number} THEN {cell} END)",
+        ]
+    row = source.connection.execute(f"SELECT {', '.join(parts)} FROM {quote(table.source.name)}").fetchone()
+    assert row is not None
+    width = len(parts) // len(columns)
+    for start in range(0, len(parts), width):
+        count, zeros, *in_window, lowest, highest = row[start : start + width]
+        yield NumberFacts(
+            count=int(count or 0),
+            zeros=int(zeros or 0),
+            in_window={unit: int(found or 0) for unit, found in zip(WINDOWS, in_window, strict=True)},
+            lowest=lowest or 0,
+            highest=highest or 0,
+        )
+
+
+# --- cells ---------------------------------------------------------------------------------------
+
+
+def _judge_table(
+    source: SourceDatabase,
+    table: TablePlan,
+    faces: FaceMaker,
+    refusals: list[Refusal],
+    notes: list[str],
+) -> TablePlan:
+    columns = [column for column in table.columns if column.source]
+    made = [faces.make(column.conversion, column_cell(column)) for column in columns]
+    parts = ["count(*)"]
+    for column, face in zip(columns, made, strict=True):
+        cell = column_cell(column)
+        parts += [
+            f"sum({face.refuses})",
+            f"sum({_null_condition(column)})" if column.target.is_not_null else "0",
+            f"sum(typeof({cell}) = 'blob')" if column.conversion.kind == "text" else "0",
+        ]
+    row = source.connection.execute(f"SELECT {', '.join(parts)} FROM {quote(table.source.name)}").fetchone()
+    assert row is not None
+    rows, *counts = (int(value or 0) for value in row)
+    for position, (column, face) in enumerate(zip(columns, made, strict=True)):
+        assert column.source is not None
+        refused, nulls, blobs = counts[3 * position : 3 * position + 3]
+        if refused:
+            refusals += _describe_refused(source, table, column, face, faces)
+        if nulls:
+            refusals.append(_describe_nulls(source, table, column, nulls))
+        if blobs:
+            notes.append(
+                f"{table.source.name}.{column.source.name}: {blobs} blob(s) that are UTF-8 text become text"
+            )
+        if column.conversion.evidence:
+            notes.append(f"{table.source.name}.{column.source.name}: {column.conversion.evidence}")
+    return replace(table, rows=rows)
+
+
+def _null_condition(column: ColumnPlan) -> str:
+    cell = column_cell(column)
+    return f"({cell} IS NULL OR {cell} = '')" if column.conversion.is_empty_null else f"{cell} IS NULL"
+
+
+def _describe_nulls(source: SourceDatabase, table: TablePlan, column: ColumnPlan, count: int) -> Refusal:
+    assert column.source is not None
+    return Refusal(
+        table=table.source.name,
+        column=column.source.name,
+        storage_class="null",
+        value="NULL",
+        reason=f"NULL, and {table.target.qualified_name}.{column.target.name} is NOT NULL",
+        remedy="fill the cells in the source, or drop the NOT NULL in the target",
+        keys=read_keys(source, table.source, _null_condition(column)),
+        count=count,
+    )
+
+
+def _describe_refused(
+    source: SourceDatabase, table: TablePlan, column: ColumnPlan, face: Faces, faces: FaceMaker
+) -> list[Refusal]:
+    """Return one refusal per storage class, with the first row's reason and the first few keys."""
+    assert column.source is not None
+    cell = column_cell(column)
+    name = quote(table.source.name)
+    found = source.connection.execute(
+        f"SELECT typeof({cell}), count(*), {raw_cell(cell)} FROM {name} WHERE {face.refuses} GROUP BY 1"
+    ).fetchall()
+    refusals = []
+    for storage_class, count, raw in found:
+        is_text = storage_class == "text"
+        refusals.append(
+            Refusal(
+                table=table.source.name,
+                column=column.source.name,
+                storage_class=str(storage_class),
+                value=show_value(raw, is_text=is_text, encoding=source.encoding),
+                reason=faces.explain(column.conversion, is_text, raw) or "cannot be converted",
+                remedy=f"correct it in the source ({column.target.type.name} takes "
+                f"{CONVERTERS[column.conversion.kind].accepts})",
+                keys=read_keys(
+                    source, table.source, f"typeof({cell}) = '{storage_class}' AND {face.refuses}"
+                ),
+                count=int(count),  # type: ignore[arg-type]
+            )
+        )
+    return refusals

@@ -1,0 +1,183 @@
+"""Booleans, integers, numerics and floating point."""
+
+from __future__ import annotations
+
+import re
+import struct
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+
+from entrypoint.model import Conversion
+from entrypoint.sqlite.source import Cell
+from entrypoint.transfer.conversions.base import CellRefusedError, Converter, Fast
+
+_TRUE = frozenset({"t", "true", "yes", "on", "1", "y"})
+_FALSE = frozenset({"f", "false", "no", "off", "0", "n"})
+
+INTEGER_RANGES = {
+    "int2": (-(2**15), 2**15 - 1),
+    "int4": (-(2**31), 2**31 - 1),
+    "int8": (-(2**63), 2**63 - 1),
+}
+_INTEGER = re.compile(r"\s*([+-]?)0*([0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?\s*", re.ASCII)
+_SPECIAL_NUMBERS = frozenset({"nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"})
+
+# Integers up to here are doubles too (IEEE 754, 53 bits of significand).
+_EXACT_DOUBLE = 2**53
+# A real that lies this close to a decimal of the target's scale is that decimal, carried through binary
+# arithmetic; a relative error of a few units in the last place of a double.
+_FLOAT_NOISE = 4 * 2.0**-52
+
+
+def _text_of(cell: Cell) -> str:
+    if isinstance(cell, bytes):
+        raise CellRefusedError("a blob is no number")
+    return str(cell)
+
+
+def _convert_boolean(_conversion: Conversion, cell: Cell) -> str:
+    if isinstance(cell, (int, float)):
+        if cell in (0, 1):
+            return "1" if cell else "0"
+        raise CellRefusedError("neither 0 nor 1")
+    word = _text_of(cell).strip().lower()
+    if word in _TRUE:
+        return "1"
+    if word in _FALSE:
+        return "0"
+    raise CellRefusedError("not a boolean")
+
+
+def _fast_boolean(_conversion: Conversion, cell: str) -> Fast:
+    return Fast(when=f"typeof({cell}) = 'integer' AND {cell} IN (0, 1)", render=cell)
+
+
+def _convert_integer(conversion: Conversion, cell: Cell) -> str:
+    if isinstance(cell, float):
+        if not cell.is_integer():  # infinities too
+            raise CellRefusedError("has a fraction")
+        value = int(cell)
+    elif isinstance(cell, int):
+        value = cell
+    else:
+        match = _INTEGER.fullmatch(_text_of(cell))
+        if match is None:
+            raise CellRefusedError("does not spell an integer that fits")
+        value = int(match[1] + match[2])
+    lowest, highest = INTEGER_RANGES[conversion.type.base]
+    if not lowest <= value <= highest:
+        raise CellRefusedError(f"out of range for {conversion.type.name} ({lowest} to {highest})")
+    return str(value)
+
+
+def _fast_integer(conversion: Conversion, cell: str) -> Fast:
+    lowest, highest = INTEGER_RANGES[conversion.type.base]
+    when = f"typeof({cell}) = 'integer'"
+    if conversion.type.base != "int8":
+        when += f" AND {cell} BETWEEN {lowest} AND {highest}"
+    return Fast(when=when, render=cell)
+
+
+def _convert_numeric(conversion: Conversion, cell: Cell) -> str:
+    if isinstance(cell, float):
+        text = repr(cell)
+    else:
+        text = _text_of(cell).strip()
+        if text.lower() in _SPECIAL_NUMBERS:
+            return _accept_special(conversion, text)
+        if not _NUMBER.fullmatch(text):
+            raise CellRefusedError("does not spell a number")
+    if text in ("inf", "-inf"):
+        return _accept_special(conversion, text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise CellRefusedError("does not spell a number") from error
+    if not conversion.type.modifier:
+        return text
+    return _fit_numeric(conversion, value, is_real=isinstance(cell, float))
+
+
+def _accept_special(conversion: Conversion, text: str) -> str:
+    if conversion.type.modifier and "nan" not in text.lower():
+        raise CellRefusedError(f"infinity does not fit {conversion.type.name}")
+    return text
+
+
+def _fit_numeric(conversion: Conversion, value: Decimal, *, is_real: bool) -> str:
+    precision, scale = conversion.type.modifier
+    with localcontext(prec=max(precision, len(value.as_tuple().digits)) + abs(scale) + 400):
+        rounded = value.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_EVEN)
+        if rounded != value:
+            is_noise = is_real and abs(rounded - value) <= abs(value) * Decimal(_FLOAT_NOISE)
+            if not is_noise:
+                raise CellRefusedError(
+                    f"has more than {scale} decimal place(s), which {conversion.type.name} would round away"
+                )
+        if abs(rounded) >= Decimal(1).scaleb(precision - scale):
+            raise CellRefusedError(f"too large for {conversion.type.name}")
+        return f"{rounded:f}"
+
+
+def _fast_numeric(conversion: Conversion, cell: str) -> Fast | None:
+    when = f"typeof({cell}) = 'integer'"
+    if conversion.type.modifier:
+        precision, scale = conversion.type.modifier
+        if scale < 0 or precision <= scale:
+            return None
+        if precision - scale < len(str(2**63)):
+            limit = 10 ** (precision - scale) - 1
+            when += f" AND {cell} BETWEEN {-limit} AND {limit}"
+    return Fast(when=when, render=cell)
+
+
+def _convert_double(_conversion: Conversion, cell: Cell) -> str:
+    if isinstance(cell, float):
+        return repr(cell)
+    if isinstance(cell, int):
+        if int(float(cell)) != cell:
+            raise CellRefusedError("an integer that no double precision number equals")
+        return str(cell)
+    text = _text_of(cell).strip()
+    if text.lower() in _SPECIAL_NUMBERS:
+        return text
+    if not _NUMBER.fullmatch(text):
+        raise CellRefusedError("does not spell a number")
+    if float(text) in (float("inf"), float("-inf")) or (float(text) == 0 and Decimal(text) != 0):
+        raise CellRefusedError("out of range for double precision")
+    return text
+
+
+def _fast_double(_conversion: Conversion, cell: str) -> Fast:
+    # 17 significant digits tell every double apart; `!` lifts printf's own limit of 15.
+    return Fast(
+        when=f"typeof({cell}) = 'real' OR"
+        f" (typeof({cell}) = 'integer' AND {cell} BETWEEN {-_EXACT_DOUBLE} AND {_EXACT_DOUBLE})",
+        render=f"printf('%!.17g', {cell})",
+    )
+
+
+def _convert_real(conversion: Conversion, cell: Cell) -> str:
+    """Take what single precision holds: a number it equals, or whose decimal it prints the same."""
+    text = _convert_double(conversion, cell)
+    value = float(text)
+    try:
+        (single,) = struct.unpack("f", struct.pack("f", value))
+    except OverflowError as error:
+        raise CellRefusedError("out of range for real") from error
+    if single == value or value != value:
+        return text
+    if single == 0 or (
+        Decimal(f"{single:.7g}") != Decimal(repr(value)) and Decimal(f"{single:.6g}") != Decimal(repr(value))
+    ):
+        raise CellRefusedError("has more digits than real holds")
+    return repr(value)
+
+
+BOOLEAN = Converter(
+    accepts="0, 1, t, f, true, false, yes, no, on, off", convert=_convert_boolean, fast=_fast_boolean
+)
+INTEGER = Converter(accepts="a whole number in range", convert=_convert_integer, fast=_fast_integer)
+NUMERIC = Converter(accepts="a number that fits", convert=_convert_numeric, fast=_fast_numeric)
+DOUBLE = Converter(accepts="a number", convert=_convert_double, fast=_fast_double)
+REAL = Converter(accepts="a number of single precision", convert=_convert_real)

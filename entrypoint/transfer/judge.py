@@ -1,0 +1,76 @@
+"""Have PostgreSQL judge the rendered cells of the types that only it knows: domains, arrays, inet, …
+
+Owns which texts are sent and how a verdict becomes a refusal. Each distinct text is asked about once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import psycopg
+
+from entrypoint.model import ColumnPlan, Refusal, TablePlan
+from entrypoint.postgres.inputs import find_invalid
+from entrypoint.sqlite.introspect import quote
+from entrypoint.sqlite.source import Cell, SourceDatabase
+from entrypoint.transfer.cells import column_cell, read_keys, show_value
+from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, is_judged_by_target, raw_cell
+
+_BATCH_SIZE = 2000
+
+
+def refuse_judged_cells(
+    source: SourceDatabase, table: TablePlan, faces: FaceMaker, connection: psycopg.Connection[Any]
+) -> list[Refusal]:
+    """Return a refusal for every column of the table that holds text its type's input function refuses."""
+    refusals = []
+    for column in table.columns:
+        if column.source is None or not is_judged_by_target(column.conversion):
+            continue
+        text = faces.make(column.conversion, column_cell(column)).text
+        invalid: dict[str, str] = {}
+        for batch in _read_distinct(source, table, text):
+            invalid |= find_invalid(connection, column.target.type.name, batch)
+        if invalid:
+            refusals.append(_describe(source, table, column, text, invalid))
+    return refusals
+
+
+def _read_distinct(source: SourceDatabase, table: TablePlan, text: str) -> Iterator[list[str]]:
+    rows = source.connection.execute(
+        f"SELECT DISTINCT {text} AS v FROM {quote(table.source.name)} WHERE v IS NOT NULL"
+    )
+    while batch := [str(row[0]) for row in islice(rows, _BATCH_SIZE)]:
+        yield batch
+
+
+def _describe(
+    source: SourceDatabase, table: TablePlan, column: ColumnPlan, text: str, invalid: dict[str, str]
+) -> Refusal:
+    assert column.source is not None
+
+    def is_invalid(rendered: Cell) -> int:
+        return int(rendered in invalid)
+
+    source.register_function("entrypoint_is_invalid", is_invalid, 1)
+    cell = column_cell(column)
+    condition = f"entrypoint_is_invalid({text})"
+    row = source.connection.execute(
+        f"SELECT count(*), typeof({cell}), {raw_cell(cell)}, {text}"
+        f" FROM {quote(table.source.name)} WHERE {condition}"
+    ).fetchone()
+    assert row is not None
+    count, storage_class, raw, rendered = row
+    return Refusal(
+        table=table.source.name,
+        column=column.source.name,
+        storage_class=str(storage_class),
+        value=show_value(raw, is_text=storage_class == "text", encoding=source.encoding),
+        reason=invalid[str(rendered)],
+        remedy=f"correct it in the source ({column.target.type.name} takes "
+        f"{CONVERTERS[column.conversion.kind].accepts})",
+        keys=read_keys(source, table.source, condition),
+        count=int(count),
+    )

@@ -1,0 +1,198 @@
+"""Bring the planned rows into PostgreSQL: SQLite renders them, COPY takes them, upserts merge them.
+
+Owns what happens between BEGIN and the last row, inside a transaction that the caller commits. A table
+that is empty takes its rows from COPY directly; into one that holds rows they go through a staging table
+(`merge`). Rows never become Python objects: they pass as CSV in chunks of bounded size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import sql
+
+from entrypoint.errors import SourceRefusedError
+from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
+from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
+from entrypoint.sqlite.introspect import quote
+from entrypoint.sqlite.source import SourceDatabase, translate_errors
+from entrypoint.transfer.cells import column_cell
+from entrypoint.transfer.conversions import FaceMaker
+from entrypoint.transfer.merge import ConflictPolicy, merge_rows
+from entrypoint.transfer.sequences import advance_sequences
+
+# COPY is fed in pieces of about this size: large enough to amortise the call, small in memory.
+_CHUNK_BYTES = 256 * 1024
+
+
+class Progress(Protocol):
+    """Whoever wants to know how the load goes on."""
+
+    def begin(self, plan: Plan) -> None: ...
+
+    def advance(self, table: TablePlan, rows: int) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def load_rows(
+    connection: psycopg.Connection[Any],
+    source: SourceDatabase,
+    plan: Plan,
+    faces: FaceMaker,
+    *,
+    on_conflict: ConflictPolicy,
+    progress: Progress,
+) -> LoadResult:
+    """Load every planned table and say what became of its rows.
+
+    Args:
+        connection: inside a transaction, which the caller commits or rolls back.
+        source: held open and still.
+        plan: judged, without refusals.
+        faces: the SQL that renders cells, from the census.
+        on_conflict: what to do about a row whose key PostgreSQL already holds with other values.
+        progress: told how far it is.
+
+    Raises:
+        SourceRefusedError: rows that PostgreSQL's constraints, or `on_conflict="fail"`, do not allow.
+    """
+    started = time.monotonic()
+    targets = [table.target for table in plan.tables]
+    results = []
+    with ExitStack() as stack:
+        stack.callback(progress.end)
+        progress.begin(plan)
+        _lock_tables(connection, plan)
+        stack.enter_context(hold_reactions(connection, targets))
+        stack.enter_context(defer_foreign_keys(connection, targets, plan.deferred))
+        for table in plan.tables:
+            results.append(_load_table(connection, source, table, faces, on_conflict, progress))
+    advance_sequences(connection, plan.tables)
+    return LoadResult(tables=tuple(results), seconds=time.monotonic() - started)
+
+
+def _lock_tables(connection: psycopg.Connection[Any], plan: Plan) -> None:
+    """Keep other writers out until the commit, so that what is counted stays true; readers go on."""
+    if plan.tables:
+        names = sorted((table.target.schema, table.target.name) for table in plan.tables)
+        connection.execute(
+            sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
+                sql.SQL(", ").join(sql.Identifier(*name) for name in names)
+            )
+        )
+
+
+def _load_table(
+    connection: psycopg.Connection[Any],
+    source: SourceDatabase,
+    table: TablePlan,
+    faces: FaceMaker,
+    on_conflict: ConflictPolicy,
+    progress: Progress,
+) -> TableResult:
+    started = time.monotonic()
+    target = sql.Identifier(table.target.schema, table.target.name)
+
+    def copy_into(destination: sql.Identifier) -> None:
+        copied = _copy_rows(connection, source, table, faces, destination, progress)
+        if copied != table.rows:
+            raise SourceRefusedError(
+                f"{copied} rows were copied where {table.rows} were counted",
+                where=f"table {table.source.name}",
+                remedy="stop whatever still uses the source and start again",
+            )
+
+    standing = _count_rows(connection, target)
+    if not table.rows:
+        inserted = unchanged = preserved = overwritten = 0
+    elif not standing:
+        copy_into(target)
+        inserted, unchanged, preserved, overwritten = table.rows, 0, 0, 0
+    else:
+        counts = merge_rows(connection, table, copy_into, on_conflict=on_conflict)
+        inserted, unchanged, preserved, overwritten = counts
+    return TableResult(
+        table=table.source.name,
+        target=table.target.qualified_name,
+        rows=table.rows,
+        standing=standing,
+        inserted=inserted,
+        unchanged=unchanged,
+        preserved=preserved,
+        overwritten=overwritten,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _count_rows(connection: psycopg.Connection[Any], target: sql.Identifier) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(target)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _copy_rows(
+    connection: psycopg.Connection[Any],
+    source: SourceDatabase,
+    table: TablePlan,
+    faces: FaceMaker,
+    destination: sql.Identifier,
+    progress: Progress,
+) -> int:
+    """Send every row of one table through COPY and return how many PostgreSQL took."""
+    columns = sql.SQL(", ").join(sql.Identifier(column.target.name) for column in table.columns)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '', ENCODING 'UTF8')").format(
+        destination, columns
+    )
+    with translate_errors(source.path), connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for chunk, rows in _render_chunks(source, table, faces):
+                copy.write(chunk)
+                progress.advance(table, rows)
+        return cursor.rowcount
+
+
+def _render_chunks(source: SourceDatabase, table: TablePlan, faces: FaceMaker) -> Iterator[tuple[bytes, int]]:
+    """Yield CSV in chunks with the rows rendered so far."""
+    fields = [_render_field(column, faces) for column in table.columns]
+    separated = [part for field in fields for part in (field, "','")]
+    line = _concatenate([*separated[:-1], "char(10)"])
+    is_utf8 = source.encoding == "utf-8"
+    pieces: list[bytes] = []
+    size = rows = 0
+    for (raw,) in source.connection.execute(f"SELECT CAST({line} AS BLOB) FROM {quote(table.source.name)}"):
+        if not isinstance(raw, bytes):
+            raise SourceRefusedError(
+                "a row could not be rendered though its cells were accepted",
+                where=f"table {table.source.name}, row {rows + 1}",
+                remedy="please report this",
+            )
+        piece = raw if is_utf8 else raw.decode(source.encoding).encode()
+        pieces.append(piece)
+        size += len(piece)
+        rows += 1
+        if size >= _CHUNK_BYTES:
+            yield b"".join(pieces), rows
+            pieces.clear()
+            size = 0
+    yield b"".join(pieces), rows
+
+
+def _render_field(column: ColumnPlan, faces: FaceMaker) -> str:
+    if column.source is not None:
+        return faces.make(column.conversion, column_cell(column)).field
+    assert column.constant is not None
+    literal = '"' + column.constant.replace('"', '""') + '"'
+    return "'" + literal.replace("'", "''") + "'"
+
+
+def _concatenate(parts: list[str]) -> str:
+    """Join SQL expressions with ||, balanced, because SQLite limits an expression's depth to 1000."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_concatenate(parts[:middle])} || {_concatenate(parts[middle:])})"

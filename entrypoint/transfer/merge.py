@@ -1,0 +1,207 @@
+"""Upsert rows into a table that already holds some, through a staging table, and count what became of them.
+
+Owns the comparison of arriving and standing rows. By key: absent rows are inserted, equal ones are
+unchanged, others are conflicts. Without a key rows are a multiset: one that arrives n times stands at
+least n times afterwards, however often it is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from entrypoint.errors import SourceRefusedError
+from entrypoint.model import ColumnPlan, TablePlan
+
+ConflictPolicy = Literal["preserve", "overwrite", "fail"]
+
+_KEYS_SHOWN = 3
+_STAGING = sql.Identifier("pg_temp", "entrypoint_staging")
+
+# Types whose `=` holds for values a reader would tell apart: case, trailing blanks, spelling.
+_LOOSELY_EQUAL = frozenset({"citext", "bpchar"})
+
+
+def merge_rows(
+    connection: psycopg.Connection[Any],
+    table: TablePlan,
+    copy_into: Callable[[sql.Identifier], None],
+    *,
+    on_conflict: ConflictPolicy,
+) -> tuple[int, int, int, int]:
+    """Merge one table's rows and return (inserted, unchanged, preserved, overwritten).
+
+    Args:
+        connection: inside the load's transaction, the table locked against other writers.
+        table: its plan.
+        copy_into: copies the source's rows into the table it is given.
+        on_conflict: what to do about a row whose key stands with other values.
+    """
+    connection.execute(
+        sql.SQL(
+            "CREATE TEMPORARY TABLE entrypoint_staging ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
+        ).format(_list(column.target.name for column in table.columns), _target(table))
+    )
+    copy_into(_STAGING)
+    connection.execute("ANALYZE pg_temp.entrypoint_staging")
+    counts = (
+        _merge_by_key(connection, table, on_conflict) if table.key else _merge_multiset(connection, table)
+    )
+    connection.execute("DROP TABLE pg_temp.entrypoint_staging")
+    return counts
+
+
+def _merge_by_key(
+    connection: psycopg.Connection[Any], table: TablePlan, on_conflict: ConflictPolicy
+) -> tuple[int, int, int, int]:
+    _refuse_doubled_keys(connection, table)
+    differing = _count_differing(connection, table)
+    if differing and on_conflict == "fail":
+        _refuse_conflicts(connection, table, differing)
+    overwritten = _overwrite(connection, table) if differing and on_conflict == "overwrite" else 0
+    inserted = connection.execute(
+        sql.SQL(
+            "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {staging} s"
+            " WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same_key})"
+        ).format(
+            target=_target(table),
+            columns=_list(column.target.name for column in table.columns),
+            staging=_STAGING,
+            same_key=_same_key(table),
+        )
+    ).rowcount
+    preserved = differing - overwritten
+    return inserted, table.rows - inserted - differing, preserved, overwritten
+
+
+def _refuse_doubled_keys(connection: psycopg.Connection[Any], table: TablePlan) -> None:
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT {key}, count(*) FROM {staging} GROUP BY {key} HAVING count(*) > 1 LIMIT {limit}"
+        ).format(key=_list(table.key), staging=_STAGING, limit=sql.Literal(_KEYS_SHOWN))
+    ).fetchall()
+    if rows:
+        raise SourceRefusedError(
+            f"several rows have one key in the target: {_show_keys(table, rows)}",
+            where=f"table {table.source.name}",
+            remedy="remove or correct the doubled rows in the source",
+        )
+
+
+def _refuse_conflicts(connection: psycopg.Connection[Any], table: TablePlan, count: int) -> None:
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT {key} FROM {staging} s JOIN {target} t ON {same_key} WHERE NOT ({same_row}) LIMIT {limit}"
+        ).format(
+            key=sql.SQL(", ").join(sql.Identifier("s", name) for name in table.key),
+            staging=_STAGING,
+            target=_target(table),
+            same_key=_same_key(table),
+            same_row=_same_row(table.columns),
+            limit=sql.Literal(_KEYS_SHOWN),
+        )
+    ).fetchall()
+    raise SourceRefusedError(
+        f"{count} row(s) stand in PostgreSQL with other values: {_show_keys(table, rows)}",
+        where=f"table {table.source.name}",
+        remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows or ON_CONFLICT=overwrite to replace them",
+    )
+
+
+def _count_differing(connection: psycopg.Connection[Any], table: TablePlan) -> int:
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} s JOIN {} t ON {} WHERE NOT ({})").format(
+            _STAGING, _target(table), _same_key(table), _same_row(table.columns)
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _overwrite(connection: psycopg.Connection[Any], table: TablePlan) -> int:
+    changeable = [
+        column
+        for column in table.columns
+        if column.target.name not in table.key and column.target.identity != "a"
+    ]
+    return connection.execute(
+        sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {} AND NOT ({})").format(
+            _target(table),
+            sql.SQL(", ").join(
+                sql.SQL("{} = {}").format(
+                    sql.Identifier(column.target.name), sql.Identifier("s", column.target.name)
+                )
+                for column in changeable
+            ),
+            _STAGING,
+            _same_key(table),
+            _same_row(table.columns),
+        )
+    ).rowcount
+
+
+def _merge_multiset(connection: psycopg.Connection[Any], table: TablePlan) -> tuple[int, int, int, int]:
+    names = [column.target.name for column in table.columns]
+    inserted = connection.execute(
+        sql.SQL(
+            "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE"
+            " SELECT {columns} FROM (SELECT s.*, {row_s} AS entrypoint_row,"
+            " row_number() OVER (PARTITION BY {row_s}) AS entrypoint_nth FROM {staging} s) arriving"
+            " LEFT JOIN (SELECT {row_t} AS entrypoint_row, count(*) AS entrypoint_standing"
+            " FROM {target} t GROUP BY 1) present USING (entrypoint_row)"
+            " WHERE entrypoint_nth > coalesce(entrypoint_standing, 0)"
+        ).format(
+            target=_target(table),
+            columns=_list(names),
+            staging=_STAGING,
+            row_s=_row_text("s", names),
+            row_t=_row_text("t", names),
+        )
+    ).rowcount
+    return inserted, table.rows - inserted, 0, 0
+
+
+def _row_text(alias: str, names: list[str]) -> sql.Composed:
+    """Return a row as text: comparable whatever its types, NULL and the empty string apart."""
+    return sql.SQL("ROW({})::text").format(sql.SQL(", ").join(sql.Identifier(alias, name) for name in names))
+
+
+def _target(table: TablePlan) -> sql.Identifier:
+    return sql.Identifier(table.target.schema, table.target.name)
+
+
+def _list(names: Any) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _same_key(table: TablePlan) -> sql.Composed:
+    """Match by `=`, or with NULLs alike where the key has NULLS NOT DISTINCT."""
+    nullable = {column.target.name for column in table.columns if not column.target.is_not_null}
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} IS NOT DISTINCT FROM {}" if name in nullable else "{} = {}").format(
+            sql.Identifier("t", name), sql.Identifier("s", name)
+        )
+        for name in table.key
+    )
+
+
+def _same_row(columns: tuple[ColumnPlan, ...]) -> sql.Composed:
+    return sql.SQL(" AND ").join(_same_cell(column) for column in columns)
+
+
+def _same_cell(column: ColumnPlan) -> sql.Composed:
+    name = column.target.name
+    is_exact = column.target.type.has_equality and column.target.type.base not in _LOOSELY_EQUAL
+    template = (
+        "{} IS NOT DISTINCT FROM {}" if is_exact else '{}::text COLLATE "C" IS NOT DISTINCT FROM {}::text'
+    )
+    return sql.SQL(template).format(sql.Identifier("t", name), sql.Identifier("s", name))
+
+
+def _show_keys(table: TablePlan, rows: list[tuple[Any, ...]]) -> str:
+    return "; ".join(
+        ", ".join(f"{name}={value}" for name, value in zip(table.key, row, strict=False)) for row in rows
+    )

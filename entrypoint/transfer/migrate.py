@@ -1,0 +1,224 @@
+"""One source into one target: check, plan, load, verify, record; the part between lock and retire.
+
+Owns the order of these phases and the transaction around them. Whether a source is to be migrated, and
+what happens to its file afterwards, is decided above.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from entrypoint import log
+from entrypoint.errors import SourceRefusedError
+from entrypoint.model import LoadResult, Plan, Refusal, TableResult
+from entrypoint.postgres import catalog
+from entrypoint.postgres.failures import translate_errors, translate_load_errors
+from entrypoint.settings import Settings
+from entrypoint.sqlite import introspect
+from entrypoint.sqlite.source import SourceDatabase, open_source
+from entrypoint.transfer import ledger, report
+from entrypoint.transfer.cells import has_data
+from entrypoint.transfer.census import Judged, judge_cells
+from entrypoint.transfer.load import Progress, load_rows
+from entrypoint.transfer.plan import find_matches, make_plan
+from entrypoint.transfer.verify import verify_counts
+
+# Reads of the plan happen in the load's transaction; a lock that another session holds on a table is
+# waited for this long, so that readers do not queue behind us for the whole of MIGRATION_TIMEOUT.
+_LOCK_TIMEOUT_S = 30
+
+
+class PlanRefusedError(SourceRefusedError):
+    """The plan found what cannot be taken.
+
+    Args:
+        refusals: all of it.
+        where: the source.
+        document: the whole plan.
+    """
+
+    def __init__(self, refusals: tuple[Refusal, ...], *, where: str, document: dict[str, Any]) -> None:
+        first = refusals[0]
+        place = first.table + (f".{first.column}" if first.column else "")
+        rest = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        super().__init__(
+            f"{len(refusals)} refusal(s): {place}: {first.reason}{rest}",
+            where=where,
+            remedy="see them all with `entrypoint migrate --dry-run`, correct the source or the mapping file",
+        )
+        self.refusals = refusals
+        self.document = document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    """A data migration that has been committed.
+
+    Attributes:
+        run_id: its row in the ledger.
+        document: the plan and the result, as `--json` prints them.
+    """
+
+    run_id: int
+    plan: Plan
+    result: LoadResult
+    document: dict[str, Any]
+
+
+def examine(
+    connection: psycopg.Connection[Any],
+    source: SourceDatabase,
+    settings: Settings,
+    *,
+    only: tuple[str, ...] = (),
+) -> Judged:
+    """Return the judged plan for one source; reads both sides and writes neither.
+
+    Args:
+        connection: inside a transaction.
+        source: open.
+        settings: mapping and ledger schema count.
+        only: source tables to restrict the plan to.
+    """
+    source.check_integrity()
+    tables, skipped = introspect.read_tables(source)
+    with translate_errors("reading the catalog", role=connection.info.user):
+        targets = catalog.read_tables(connection, ledger_schema=settings.ledger_schema)
+        plan = make_plan(
+            tables,
+            targets,
+            mapping=settings.mapping,
+            has_data=partial(has_data, source),
+            skipped=skipped,
+            only=only,
+        )
+        return judge_cells(source, plan, connection)
+
+
+def plan_source(
+    connection: psycopg.Connection[Any], path: Path, settings: Settings, *, only: tuple[str, ...] = ()
+) -> tuple[Plan, dict[str, Any]]:
+    """Return the plan for the source at `path`, and its document, leaving no trace on either side."""
+    with open_source(path, is_for_migration=False) as source, connection.transaction(force_rollback=True):
+        connection.execute("SET TRANSACTION READ ONLY")
+        _configure_session(connection, settings)
+        plan = examine(connection, source, settings, only=only).plan
+        return plan, report.describe_plan(plan, source=str(path), access=source.access)
+
+
+def migrate_source(
+    connection: psycopg.Connection[Any],
+    source: SourceDatabase,
+    settings: Settings,
+    *,
+    only: tuple[str, ...] = (),
+    before_commit: Callable[[], None],
+    progress: Progress,
+) -> Migrated:
+    """Plan, load, verify and record one source in one transaction.
+
+    Args:
+        connection: in autocommit mode, outside a transaction.
+        source: open for a migration.
+        settings: of this start.
+        only: source tables to restrict it to.
+        before_commit: called last; what it raises undoes everything.
+        progress: told how the load goes on.
+
+    Raises:
+        PlanRefusedError: cells, tables or columns that cannot be taken.
+        SourceRefusedError: PostgreSQL's constraints or the verification refused rows.
+    """
+    started = time.monotonic()
+    with (
+        translate_load_errors("the data migration", role=connection.info.user),
+        connection.transaction(),
+    ):
+        _configure_session(connection, settings)
+        judged = examine(connection, source, settings, only=only)
+        document = report.describe_plan(judged.plan, source=str(source.path), access=source.access)
+        if judged.plan.refusals:
+            raise PlanRefusedError(judged.plan.refusals, where=str(source.path), document=document)
+        log.get_logger().info(
+            "source_planned",
+            path=str(source.path),
+            tables=len(judged.plan.tables),
+            rows=judged.plan.rows,
+            skipped=len(judged.plan.skipped),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        result = load_rows(
+            connection,
+            source,
+            judged.plan,
+            judged.faces,
+            on_conflict=settings.on_conflict,
+            progress=progress,
+        )
+        _log_tables(result.tables)
+        verify_counts(connection, judged.plan, result)
+        source.prove_unchanged()
+        document["result"] = report.describe_result(result)
+        run_id = ledger.record_success(
+            connection,
+            settings.ledger_schema,
+            path=source.path,
+            fingerprint=None if only else source.fingerprint,
+            stamp=source.stamp,
+            report=document,
+            seconds=time.monotonic() - started,
+        )
+        before_commit()
+    return Migrated(run_id=run_id, plan=judged.plan, result=result, document=document)
+
+
+def shares_tables(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> bool:
+    """Tell whether any table of the source at `path` has a place in the target."""
+    with translate_errors("reading the catalog", role=connection.info.user):
+        targets = catalog.read_tables(connection, ledger_schema=settings.ledger_schema)
+    with open_source(path, is_for_migration=False) as source:
+        tables, _ = introspect.read_tables(source)
+    return any(table.name in settings.mapping.tables or find_matches(table.name, targets) for table in tables)
+
+
+def _configure_session(connection: psycopg.Connection[Any], settings: Settings) -> None:
+    """Fix what gives text its meaning and have the server hold the limits too, for one transaction."""
+    timeout_ms = str(int(settings.migration_timeout_s * 1000))
+    values = {
+        "TimeZone": settings.source_timezone,
+        "DateStyle": "ISO, YMD",
+        "IntervalStyle": "postgres",
+        "bytea_output": "hex",
+        "extra_float_digits": "1",
+        "standard_conforming_strings": "on",
+        "statement_timeout": timeout_ms,
+        "idle_in_transaction_session_timeout": timeout_ms,
+        "lock_timeout": str(_LOCK_TIMEOUT_S * 1000),
+        "row_security": "off",  # rows that a policy would hide are an error, not a silence
+    }
+    connection.execute(
+        "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
+        (list(values), list(values.values())),
+    )
+
+
+def _log_tables(tables: tuple[TableResult, ...]) -> None:
+    for table in tables:
+        log.get_logger().info(
+            "table_loaded",
+            table=table.table,
+            target=table.target,
+            rows=table.rows,
+            inserted=table.inserted,
+            unchanged=table.unchanged,
+            preserved=table.preserved,
+            overwritten=table.overwritten,
+            seconds=round(table.seconds, 3),
+        )

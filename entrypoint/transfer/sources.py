@@ -1,0 +1,152 @@
+"""Decide what a start has to do about SQLite files, from the ledger and what lies on the mount paths.
+
+Owns the rules of what is migrated, what is only renamed, and what is only reported. Opens no source and
+writes nothing, so that a quiet start can ask without the lock.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrypoint import log
+from entrypoint.settings import Settings
+from entrypoint.sqlite import unit
+from entrypoint.transfer.discover import RETIRED, find_candidates, find_named, parse_sqlite_url
+from entrypoint.transfer.ledger import Success
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What lies there.
+
+    Attributes:
+        new: candidates that no success in the ledger knows, grouped by directory, in path order.
+        unretired: migrated files that still have their old name, with their success.
+        left_behind: sidecars' databases that were renamed without them.
+        changed: retired files that somebody wrote to afterwards.
+        has_success: a data migration was committed before, so that nothing new is merged on its own.
+    """
+
+    new: tuple[tuple[Path, ...], ...]
+    unretired: tuple[tuple[Path, Success], ...]
+    left_behind: tuple[tuple[Path, Path], ...]
+    changed: tuple[Path, ...]
+    has_success: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing here needs the lock."""
+        can_rename = any(is_renamable(path) for path, _ in self.unretired)
+        return (self.has_success or not self.new) and not can_rename and not self.left_behind
+
+
+def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
+    """Compare the mount paths with the ledger.
+
+    Raises:
+        SourceNotFoundError, NotPermittedError, ConfigurationError: SQLITE_URL names no readable database.
+    """
+    new: list[tuple[Path, ...]] = []
+    unretired: list[tuple[Path, Success]] = []
+    for group in _find_groups(settings, successes):
+        unknown = []
+        for path in group:
+            success = recognise(path, successes)
+            if success is None:
+                unknown.append(path)
+            else:
+                unretired.append((path, success))
+        if unknown:
+            new.append(tuple(unknown))
+    return Assessment(
+        new=tuple(new),
+        unretired=tuple(unretired),
+        left_behind=tuple(_find_left_behind(successes)),
+        changed=tuple(_find_changed(successes)),
+        has_success=bool(successes),
+    )
+
+
+def recognise(path: Path, successes: tuple[Success, ...]) -> Success | None:
+    """Return the success that migrated exactly this content, by its stamp or, failing that, by its hash."""
+    stamp = unit.read_stamp(path)
+    for success in successes:
+        if success.path == path and success.retired_path is None and success.stamp == stamp:
+            return success
+    if not successes:
+        return None
+    fingerprint = unit.compute_fingerprint(path)
+    return next((success for success in successes if success.fingerprint == fingerprint), None)
+
+
+def is_retired_name(path: Path) -> bool:
+    """Tell whether a file's name says that it was retired before."""
+    return RETIRED.search(path.name) is not None
+
+
+def is_renamable(path: Path) -> bool:
+    """Tell whether renaming has a chance: a writable directory, and no file that is a mount of its own."""
+    return os.access(path.parent, os.W_OK) and not os.path.ismount(path)
+
+
+def report_assessment(assessment: Assessment) -> None:
+    """Log what a reader should know and the program leaves alone."""
+    for group in assessment.new if assessment.has_success else ():
+        for path in group:
+            log.get_logger().warning(
+                "source_not_merged",
+                path=str(path),
+                reason="a data migration was committed before, and this file could bring deleted rows back",
+                remedy=f"merge it with `entrypoint migrate --sqlite-url {path}`, or remove it",
+            )
+    for path in assessment.changed:
+        log.get_logger().warning(
+            "retired_source_changed",
+            path=str(path),
+            reason="something still writes to the migrated file",
+            remedy=f"stop it, then merge the file with `entrypoint migrate --sqlite-url {path}`",
+        )
+    for path, _ in assessment.unretired:
+        if not is_renamable(path):
+            log.get_logger().warning(
+                "source_not_retired",
+                path=str(path),
+                reason="the mount does not allow renaming it; the ledger prevents a second migration",
+                remedy="remove the file or its mount when convenient",
+            )
+
+
+def _find_groups(settings: Settings, successes: tuple[Success, ...]) -> tuple[tuple[Path, ...], ...]:
+    if settings.sqlite_url is None:
+        return find_candidates(settings.sqlite_paths)
+    named = parse_sqlite_url(settings.sqlite_url)
+    # Once migrated it is expected to be gone; before that its absence is an error.
+    if any(success.path == named.resolve() for success in successes) and not named.exists():
+        return ()
+    return ((find_named(settings.sqlite_url),),)
+
+
+def _find_left_behind(successes: tuple[Success, ...]) -> list[tuple[Path, Path]]:
+    return [
+        (success.path, success.retired_path)
+        for success in successes
+        if success.retired_path is not None
+        and success.retired_path.exists()
+        and not success.path.exists()
+        and unit.list_unit_files(success.path)
+        and is_renamable(success.path)
+    ]
+
+
+def _find_changed(successes: tuple[Success, ...]) -> list[Path]:
+    changed = []
+    for success in successes:
+        retired = success.retired_path
+        if retired is None or unit.classify(retired) != "sqlite" or unit.read_stamp(retired) == success.stamp:
+            continue
+        is_merged = any(other.fingerprint == unit.compute_fingerprint(retired) for other in successes)
+        if not is_merged:
+            changed.append(retired)
+    return changed
