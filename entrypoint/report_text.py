@@ -73,14 +73,14 @@ def write_plan(plan: Plan, *, source: str) -> str:
 def write_refusal(refusal: Refusal) -> str:
     """Return one refusal in two lines."""
     place = refusal.table + (f".{refusal.column}" if refusal.column else "")
-    what = f" {refusal.storage_class} {refusal.value}" if refusal.storage_class else ""
-    rows = f" in {refusal.count:,} row(s)" if refusal.count else ""
-    keys = (
-        f" ({'; '.join(refusal.keys)}{'; …' if refusal.count > len(refusal.keys) else ''})"
-        if refusal.keys
-        else ""
-    )
-    return f"  {place}:{what}{rows}{keys}: {refusal.reason}\n    -> {refusal.remedy}"
+    parts = [place]
+    if refusal.storage_class:
+        parts.append(f"{refusal.storage_class} {refusal.value}")
+    if refusal.count:
+        parts.append(f"{refusal.count:,} row(s)")
+    if refusal.keys:
+        parts.append("; ".join([*refusal.keys, *(["…"] if refusal.count > len(refusal.keys) else [])]))
+    return f"  {', '.join(parts)}: {refusal.reason}\n    -> {refusal.remedy}"
 
 
 def write_result(result: LoadResult) -> str:

@@ -56,8 +56,10 @@ def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
             success = recognise(path, successes)
             if success is None:
                 unknown.append(path)
-            else:
+            elif success.retired_path is None or not success.retired_path.exists():
                 unretired.append((path, success))
+            else:
+                log.get_logger().debug("source_copy_ignored", path=str(path), run=success.id)
         if unknown:
             new.append(tuple(unknown))
     return Assessment(
