@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.conftest import require
 from tests.servers import Database, find_free_port
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
@@ -63,3 +64,11 @@ def _wait_until_open(port: int) -> None:
                 return
         time.sleep(0.02)
     raise AssertionError("PgBouncer did not open its port")
+
+
+@contextmanager
+def pooled(database: Database, **settings: object) -> Iterator[str]:
+    """Yield the URL through PgBouncer, or skip where there is none."""
+    require("pgbouncer", PGBOUNCER is not None)
+    with run_pgbouncer(database, **settings) as url:
+        yield url

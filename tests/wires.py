@@ -4,7 +4,9 @@ appear late, fall silent in the middle."""
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator, Sequence
@@ -106,3 +108,39 @@ class Relay:
                 sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+
+@dataclass
+class TlsRelay:
+    """Speaks TLS with the client and plain text with a server that was built without it."""
+
+    target: tuple[str, int]
+    context: ssl.SSLContext
+
+    def __call__(self, client: socket.socket) -> None:
+        client.recv(8, socket.MSG_WAITALL)  # SSLRequest
+        client.sendall(b"S")
+        with (
+            contextlib.suppress(OSError),
+            self.context.wrap_socket(client, server_side=True) as wrapped,
+            socket.create_connection(self.target) as server,
+        ):
+            _shuttle(wrapped, server)
+
+
+def _shuttle(wrapped: ssl.SSLSocket, server: socket.socket) -> None:
+    """Pass bytes both ways in one thread: a TLS socket is not to be read and written by two."""
+    wrapped.setblocking(False)
+    while True:
+        readable, _, _ = select.select([wrapped, server], [], [])
+        if server in readable:
+            if not (data := server.recv(65536)):
+                return
+            wrapped.setblocking(True)
+            wrapped.sendall(data)
+            wrapped.setblocking(False)
+        if wrapped in readable:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                while data := wrapped.recv(65536):
+                    server.sendall(data)
+                return

@@ -75,46 +75,37 @@ def translate(
             where=where,
             remedy="name the primary in DATABASE_URL, and see default_transaction_read_only",
         )
-    for classes, translated, remedy in _RULES:
-        if isinstance(error, classes):
-            return translated(_say(error), where=where, remedy=remedy)
+    if error.sqlstate in _RULES:
+        translated, remedy = _RULES[error.sqlstate]
+        return translated(_say(error), where=where, remedy=remedy)
     text = _say(error)
     if include_detail and error.diag.message_detail:
         text = f"{text}: {error.diag.message_detail}"
     return EntrypointError(text, where=where, remedy=error.diag.message_hint)
 
 
-_ErrorClasses = tuple[type[psycopg.Error], ...]
+_RAISE_TIMEOUT = "raise the time-out of this step, or see what it waited for in pg_stat_activity"
+_STOP_OTHERS = (
+    "another session writes the same tables; stop the application's other containers and start again"
+)
 
-_RULES: tuple[tuple[_ErrorClasses, type[EntrypointError], str], ...] = (
-    (
-        (pg.QueryCanceled, pg.IdleInTransactionSessionTimeout),
-        DeadlineExceededError,
-        "raise the time-out of this step, or see what it waited for in pg_stat_activity",
-    ),
-    (
-        (pg.LockNotAvailable,),
+# Manual, appendix A.
+_RULES: dict[str, tuple[type[EntrypointError], str]] = {
+    "57014": (DeadlineExceededError, _RAISE_TIMEOUT),  # statement_timeout, or pg_cancel_backend()
+    "25P03": (DeadlineExceededError, _RAISE_TIMEOUT),  # idle_in_transaction_session_timeout
+    "25P04": (DeadlineExceededError, _RAISE_TIMEOUT),  # transaction_timeout
+    "55P03": (
         DeadlineExceededError,
         "another session holds the table (see pg_locks); stop it, or start again later",
     ),
-    (
-        (pg.DeadlockDetected, pg.SerializationFailure),
-        EntrypointError,
-        "another session writes the same tables; stop the application's other containers and start again",
-    ),
-    ((pg.DiskFull,), EntrypointError, "free space on PostgreSQL's volume and start again"),
-    ((pg.OutOfMemory,), EntrypointError, "give PostgreSQL more memory, or lower work_mem, and start again"),
-    (
-        (pg.InsufficientResources, pg.ConfigurationLimitExceeded),
-        EntrypointError,
-        "raise the limit in PostgreSQL's configuration and start again",
-    ),
-    ((pg.DataCorrupted, pg.IndexCorrupted), EntrypointError, "restore PostgreSQL from a backup"),
-)
-
-# Codes that end the session whatever class psycopg gives them (manual, appendix A): transaction_timeout and
-# idle_session_timeout are younger than some psycopg.
-_TIMEOUT_CODES = frozenset({"25P04"})
+    "40P01": (EntrypointError, _STOP_OTHERS),
+    "40001": (EntrypointError, _STOP_OTHERS),
+    "53100": (EntrypointError, "free space on PostgreSQL's volume and start again"),
+    "53200": (EntrypointError, "give PostgreSQL more memory, or lower work_mem, and start again"),
+    "53400": (EntrypointError, "raise the limit in PostgreSQL's configuration and start again"),
+    "XX001": (EntrypointError, "restore PostgreSQL from a backup"),
+    "XX002": (EntrypointError, "rebuild the index with REINDEX and start again"),
+}
 
 
 def _is_connection_lost(error: psycopg.Error) -> bool:
@@ -130,9 +121,6 @@ def _say(error: psycopg.Error) -> str:
     return f"{text} ({error.sqlstate})" if error.sqlstate else text
 
 
-_DENIED = re.compile(r"^permission denied for (\w+(?: \w+)?) (.+)$")
-_NOT_OWNER = re.compile(r"^must be owner of (\w+(?: \w+)?) (.+)$")
-
 # Manual, "Privileges": what this program does with each kind of object.
 _PRIVILEGES = {
     "table": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
@@ -146,13 +134,18 @@ _PRIVILEGES = {
     "language": "USAGE ON LANGUAGE",
 }
 
+_DENIED = re.compile(rf"^permission denied for ({'|'.join(_PRIVILEGES)}) (.+)$")
+_NOT_OWNER = re.compile(
+    r"^must be owner of (table|relation|materialized view|view|sequence|schema|type) (.+)$"
+)
+
 
 def _not_permitted(error: psycopg.Error, where: str, role: str | None) -> NotPermittedError:
     """Name the GRANT. Its object stands only in the message: a translated one gets a general remedy."""
     text = error.diag.message_primary or str(error)
     grantee = _quote(role) if role else "<the role in DATABASE_URL>"
     remedy = f"grant the privilege to {grantee}, or connect as the owner (MIGRATION_DATABASE_URL)"
-    if (denied := _DENIED.match(text)) and denied.group(1) in _PRIVILEGES:
+    if denied := _DENIED.match(text):
         remedy = f"run: GRANT {_PRIVILEGES[denied.group(1)]} {_quote(denied.group(2))} TO {grantee}"
     elif owned := _NOT_OWNER.match(text):
         kind = owned.group(1).upper().replace("RELATION", "TABLE")
