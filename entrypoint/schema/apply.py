@@ -13,10 +13,11 @@ import psycopg
 from entrypoint.errors import SchemaError
 from entrypoint.postgres.failures import translate_errors
 from entrypoint.schema import ledger
+from entrypoint.schema.adoption import refuse_unknown_tables
 from entrypoint.schema.migration import AppliedMigration, Migration, order_of, spell_version
 from entrypoint.schema.runner import DEFAULT_LOCK_TIMEOUT_S, Limits
 from entrypoint.schema.script import logged_notices
-from entrypoint.schema.state import SchemaState, read_state, refuse_unknown_tables
+from entrypoint.schema.state import SchemaState, read_state
 from entrypoint.schema.step import Bookkeeping, Step, run_script
 
 

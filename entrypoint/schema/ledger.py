@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from entrypoint import __version__
-from entrypoint.errors import NotPermittedError
+from entrypoint.errors import NotPermittedError, SchemaError
 from entrypoint.postgres.ledger import ensure_ledger
 from entrypoint.schema.migration import AppliedMigration, Migration
 
@@ -25,13 +25,15 @@ _READ = """
     FROM {table}
 """
 _WRITE = """
-    INSERT INTO {table} (version, name, checksum, state, applied_at, duration_s, entrypoint_version)
+    INSERT INTO {table} AS present
+        (version, name, checksum, state, applied_at, duration_s, entrypoint_version)
     VALUES (%(version)s, %(name)s, %(checksum)s, %(state)s, clock_timestamp(), %(duration_s)s, %(program)s)
     ON CONFLICT (version) DO UPDATE
     SET name = excluded.name, checksum = excluded.checksum, state = excluded.state,
         applied_at = excluded.applied_at, duration_s = excluded.duration_s,
         entrypoint_version = excluded.entrypoint_version
-    RETURNING extract(epoch FROM applied_at)::double precision
+    WHERE present.state = 'started'
+    RETURNING extract(epoch FROM present.applied_at)::double precision
 """
 
 
@@ -91,7 +93,11 @@ def write_row(
     state: str,
     duration_s: float | None = None,
 ) -> AppliedMigration:
-    """Write a migration's row, in place of one that stands there, in the transaction that is open."""
+    """Write a migration's row, in the transaction that is open, new or in place of a started one.
+
+    Raises:
+        SchemaError: it has been recorded meanwhile, so that it must not be applied a second time.
+    """
     row = connection.execute(
         sql.SQL(_WRITE).format(table=_table(ledger_schema)),
         {
@@ -103,7 +109,12 @@ def write_row(
             "program": __version__,
         },
     ).fetchone()
-    assert row is not None
+    if row is None:
+        raise SchemaError(
+            "was applied by someone else at the same time",
+            where=migration.label,
+            remedy="start again; what this run did of it was rolled back",
+        )
     return AppliedMigration(
         version=migration.version,
         name=migration.name,

@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -292,5 +292,6 @@ def _rolled_back_if_raised(connection: psycopg.Connection[Any]) -> Iterator[None
     try:
         yield
     except BaseException:
-        roll_back(connection)
+        with suppress(psycopg.Error):  # a lost connection has rolled back; what came first is what is told
+            roll_back(connection)
         raise

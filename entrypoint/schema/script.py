@@ -40,6 +40,10 @@ _SESSION_SETTINGS = """
     WHERE source = 'session' AND context IN ('user', 'superuser') AND name NOT LIKE 'transaction\\_%'
     UNION ALL SELECT 'role', pg_catalog.current_setting('role')
 """
+_SET_ALL = """
+    SELECT pg_catalog.set_config(name, setting, false)
+    FROM unnest(%s::text[], %s::text[]) AS kept (name, setting)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +132,7 @@ def isolated_session(connection: psycopg.Connection[Any]) -> Iterator[str]:
     settings = dict(connection.execute(_SESSION_SETTINGS).fetchall())
     yield settings["role"]
     connection.execute(_FORGET)
-    for name, setting in settings.items():
-        connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, setting))
+    connection.execute(_SET_ALL, (list(settings), list(settings.values())))
 
 
 def become_connecting_role(connection: psycopg.Connection[Any], role: str) -> None:

@@ -19,6 +19,13 @@ _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*entrypoint:(\S*)[ \t\r]*$", re.MULTILIN
 _DBMATE = re.compile(r"^--[ \t]*migrate:[ \t]*(\S+)[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _GOOSE = re.compile(r"^[ \t]*--[ \t]*\+goose[ \t]+(.+?)[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
 
+# Files in which what undoes a migration stands below it, in tools that are not supported: sent whole they
+# would make tables and drop them again.
+_OTHER_TOOLS = re.compile(
+    r"^[ \t]*--[ \t]*(?:\+(?:migrate|micrate)[ \t]+Down|Down Migration|!Downs)\b.*$",
+    re.MULTILINE | re.IGNORECASE,  # rubenv/sql-migrate, micrate, node-pg-migrate, Play's evolutions
+)
+
 NO_TRANSACTION = "no-transaction"
 _GOOSE_HARMLESS = frozenset({"statementbegin", "statementend", "envsub off"})
 
@@ -51,12 +58,18 @@ def parse_file(text: str, *, label: str) -> Parsed:
 
     Raises:
         SchemaError: sections that are doubled, in the wrong order or preceded by SQL, or an annotation
-            that is not understood; each names file and line.
+            that is not understood, or is another tool's; each names file and line.
     """
     if _GOOSE.search(text):
         return _cut(text, label=label, layout=Layout.GOOSE, marks=_find_goose_marks(text, label))
     if _DBMATE.search(text):
         return _cut(text, label=label, layout=Layout.DBMATE, marks=_find_dbmate_marks(text, label))
+    if foreign := _OTHER_TOOLS.search(text):
+        raise SchemaError(
+            f"has the sections of a tool that is not supported ({foreign.group().strip()!r})",
+            where=_line_at(text, label, foreign.start()),
+            remedy="run that tool with SCHEMA_COMMAND, or mark the parts -- migrate:up and -- migrate:down",
+        )
     return Parsed(layout=Layout.PLAIN, up=make_script(text, label=label), down=None)
 
 

@@ -27,21 +27,6 @@ _INVALID_INDEXES = """
     ORDER BY 1
 """
 
-# An ordinary table where unqualified names resolve, neither ours nor an extension's.
-_FOREIGN_TABLES = """
-    SELECT format('%%I.%%I', n.nspname, c.relname)
-    FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-      AND n.nspname = ANY (pg_catalog.current_schemas(false)) AND n.nspname <> %s
-      AND NOT EXISTS (
-          SELECT FROM pg_catalog.pg_depend d
-          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-      )
-    ORDER BY 1
-"""
-_MOST_NAMES = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaState:
@@ -172,28 +157,6 @@ def list_status(
 def find_invalid_indexes(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
     """Return the indexes, qualified and quoted, that PostgreSQL does not use because they are half built."""
     return tuple(row[0] for row in connection.execute(_INVALID_INDEXES).fetchall())
-
-
-def refuse_unknown_tables(
-    connection: psycopg.Connection[Any], *, ledger_schema: str, pending: tuple[Migration, ...]
-) -> None:
-    """Refuse to apply migrations to a database that has tables and no row in the ledger.
-
-    Only to be asked when there are pending migrations and no row at all. A table is any ordinary or
-    partitioned one in a schema of the search path, other than the ledger's and extensions' own.
-
-    Raises:
-        SchemaError: there are such tables.
-    """
-    tables = [row[0] for row in connection.execute(_FOREIGN_TABLES, (ledger_schema,)).fetchall()]
-    if tables:
-        names = ", ".join(tables[:_MOST_NAMES]) + (", …" if len(tables) > _MOST_NAMES else "")
-        raise SchemaError(
-            f"has tables ({names}) that no migration in the ledger has made",
-            where=f"database {connection.info.dbname}",
-            remedy="say which migrations they contain with `entrypoint schema up --baseline VERSION`, "
-            f"such as {spell_version(pending[-1].version)} for all of them",
-        )
 
 
 def _by_order(item: tuple[int, Migration]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ applies or reverts: that is `apply`, as is the order.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ _USE_DIRECTIVE = (
     "migrate:up; goose: -- +goose NO TRANSACTION) and start again; nothing of it was applied"
 )
 _QUERY_CANCELED = "57014"
+_NO_SCHEMA = "3F000"
 _EXPIRY_TOLERANCE_S = 0.5  # the server's clock and ours start counting at different moments
 
 
@@ -72,6 +74,7 @@ def run_script(step: Step, script: Script, layout: Layout, books: Bookkeeping) -
     Raises:
         SchemaError: it failed; names file and line, and whether something of it is left.
         DeadlineExceededError: the deadline passed.
+        NotPermittedError: the role may not do what the script does.
         UnreachableError: the connection was lost.
     """
     with isolated_session(step.connection) as role:
@@ -118,10 +121,24 @@ def _explain_refusal(step: Step, script: Script, refusal: Refusal, remedy_for_pa
     remedy = _NOTHING_APPLIED if is_clean else remedy_for_part
     if script.is_transactional and is_clean and sqlstate in NEEDS_NO_TRANSACTION:
         remedy = _USE_DIRECTIVE
+    if sqlstate == _NO_SCHEMA:
+        remedy = "create the schema that the search path (DATABASE_URL's `schema`) names and start again"
     explained = explain(script, refusal.outcome, offset=refusal.offset, remedy=remedy)
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return _explain_privilege(step, error, explained.where or script.label)
     if sqlstate == _QUERY_CANCELED and step.limits.remaining_s < _EXPIRY_TOLERANCE_S:
         left = "nothing of it was applied" if is_clean else remedy_for_part
         return DeadlineExceededError(
             "did not end in time", where=explained.where, remedy=f"raise SCHEMA_TIMEOUT; {left}"
         )
     return explained
+
+
+def _explain_privilege(
+    step: Step, error: psycopg.errors.InsufficientPrivilege, where: str
+) -> EntrypointError:
+    refused = translate(error, where, role=step.connection.info.user)
+    extension = re.search(r'extension "([^"]+)"', str(error))
+    if extension:  # a right that no GRANT gives
+        refused.remedy = f'let a superuser run CREATE EXTENSION "{extension[1]}" once and start again'
+    return refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -344,3 +345,78 @@ def test_database_of_another_encoding_gets_the_same_text(server: Server, tmp_pat
             assert connection.execute("SELECT b, length(b) FROM a").fetchone() == ("é", 1)
     finally:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_missing_privilege_names_the_grant(server: Server, database: Database, up: Up) -> None:
+    server.execute("CREATE SCHEMA closed; CREATE TABLE closed.t (a int)", database.name)
+    with pytest.raises(
+        NotPermittedError, match=r"^1_a\.sql:2: permission denied for schema closed"
+    ) as caught:
+        up({"1_a.sql": "SELECT 1;\nALTER TABLE closed.t ADD COLUMN b int;"})
+    assert f"TO {database.owner}" in str(caught.value)
+
+
+def test_extension_that_only_a_superuser_may_create(server: Server, up: Up) -> None:
+    rows = server.execute(
+        "SELECT name FROM pg_available_extension_versions WHERE superuser AND NOT trusted "
+        "AND NOT installed AND requires IS NULL ORDER BY name"
+    )
+    if not rows:
+        pytest.skip("this PostgreSQL comes without an extension that only a superuser may create")
+    name = rows[0][0]
+    with pytest.raises(
+        NotPermittedError, match=rf'^1_a\.sql:1: .*superuser run CREATE EXTENSION "{name}" once'
+    ):
+        up({"1_a.sql": f"CREATE EXTENSION {name};"})
+
+
+def test_search_path_that_leads_nowhere(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "1_a.sql").write_text("CREATE TABLE a ()")
+    with (
+        database.connect(options="-c search_path=app") as connection,
+        pytest.raises(SchemaError, match=r"^1_a\.sql:1: no schema .*\(3F000\); create the schema"),
+    ):
+        apply_pending(
+            connection,
+            migrations=read_migrations(tmp_path),
+            ledger_schema="entrypoint",
+            deadline=time.monotonic() + 30,
+        )
+
+
+def test_same_migration_at_the_same_time_is_applied_once(database: Database, tmp_path: Path) -> None:
+    """The lock is held elsewhere; should it ever be lost, the ledger's key is the last guard."""
+    (tmp_path / "1_a.sql").write_text("CREATE TABLE IF NOT EXISTS a (n int);")
+    (tmp_path / "2_b.sql").write_text("SELECT pg_sleep(0.5);\nINSERT INTO a VALUES (1);")
+    migrations = read_migrations(tmp_path)
+    outcomes: list[object] = []
+
+    def apply() -> None:
+        with database.connect() as connection:
+            try:
+                outcomes.append(
+                    apply_pending(
+                        connection,
+                        migrations=migrations,
+                        ledger_schema="entrypoint",
+                        deadline=time.monotonic() + 30,
+                    )
+                )
+            except SchemaError as error:
+                outcomes.append(str(error))
+
+    with database.connect() as connection:
+        apply_pending(
+            connection,
+            migrations=migrations[:1],
+            ledger_schema="entrypoint",
+            deadline=time.monotonic() + 30,
+        )
+    threads = [threading.Thread(target=apply) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert database.execute("SELECT count(*) FROM a") == [(1,)]
+    (refused,) = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert refused.startswith("2_b.sql: was applied by someone else at the same time")

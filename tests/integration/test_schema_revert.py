@@ -217,3 +217,55 @@ def test_state_and_status_need_one_query_and_create_nothing(database: Database, 
         assert compare(migrations, rows, ledger_schema=LEDGER).is_current
         assert all(row.applied_at and abs(row.applied_at.timestamp() - time.time()) < 60 for row in rows)
     assert [row.state for row in list_status(migrations, rows)] == ["applied"] * 3
+
+
+BOOKS = [
+    (
+        "CREATE TABLE _prisma_migrations "
+        "(migration_name text, finished_at timestamptz, rolled_back_at timestamptz);"
+        "INSERT INTO _prisma_migrations VALUES ('1_a', now()), ('2_b', now()), ('3_c', NULL);",
+        "_prisma_migrations (Prisma) that is 2",
+    ),
+    (
+        "CREATE TABLE schema_migrations (version bigint, dirty boolean);"
+        "INSERT INTO schema_migrations VALUES (2);",
+        "schema_migrations (golang-migrate or dbmate) that is 2",
+    ),
+    (
+        "CREATE TABLE schema_migrations (version varchar);"
+        "INSERT INTO schema_migrations VALUES ('001'), ('0002');",
+        "schema_migrations (golang-migrate or dbmate) that is 2",
+    ),
+    (
+        "CREATE TABLE goose_db_version (version_id bigint, is_applied boolean);"
+        "INSERT INTO goose_db_version VALUES (0, true), (1, true), (2, true);",
+        "goose_db_version (goose) that is 2",
+    ),
+    (
+        "CREATE TABLE __diesel_schema_migrations (version varchar); "
+        "INSERT INTO __diesel_schema_migrations VALUES ('1'), ('2');",
+        "__diesel_schema_migrations (diesel) that is 2",
+    ),
+    (
+        "CREATE TABLE flyway_schema_history (installed_rank int, version text, success boolean); "
+        "INSERT INTO flyway_schema_history VALUES "
+        "(1, '1', true), (2, '2.0', true), (3, NULL, true), (4, '3', false);",
+        "flyway_schema_history (Flyway) that is 2",
+    ),
+    ("CREATE TABLE schema_migrations (title text);", ", 3 if it contains all of them"),
+    (
+        "CREATE TABLE schema_migrations (version text); INSERT INTO schema_migrations VALUES ('99');",
+        ", 3 if it contains all of them",
+    ),
+]
+
+
+@pytest.mark.parametrize(("books", "hint"), BOOKS, ids=[hint[:26] for _, hint in BOOKS])
+def test_error_says_how_far_another_tool_got(
+    database: Database, tmp_path: Path, books: str, hint: str
+) -> None:
+    write(tmp_path, THREE)
+    database.execute(books)
+    with pytest.raises(SchemaError, match="schema up --baseline VERSION") as caught:
+        up(database, tmp_path)
+    assert str(caught.value).endswith(hint)

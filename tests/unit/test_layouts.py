@@ -181,6 +181,26 @@ def test_goose_statement_markers_stay_in_the_text(write: Write) -> None:
     assert "DO $$ BEGIN NULL; END $$;" in read_one(write({"1_a.sql": text})).up.text
 
 
+OTHER_TOOLS = [
+    "-- +migrate Up\nSELECT 1;\n-- +migrate Down\nSELECT 2;",
+    "-- Up Migration\nSELECT 1;\n\n-- Down Migration\nSELECT 2;",
+    "# --- x\n-- !Ups\nSELECT 1;\n-- !Downs\n",
+]
+
+
+@pytest.mark.parametrize("text", OTHER_TOOLS)
+def test_sections_of_other_tools_are_not_sent_whole(write: Write, text: str) -> None:
+    with pytest.raises(
+        SchemaError, match=r"^1_a\.sql:[34]: has the sections of a tool that is not supported"
+    ):
+        read_migrations(write({"1_a.sql": text}))
+
+
+def test_comment_that_only_looks_like_a_section_is_a_comment(write: Write) -> None:
+    text = "-- Up migration of the users\n-- rollback: restore a backup\nSELECT 1; -- Down we go"
+    assert read_one(write({"1_a.sql": text})).layout is Layout.PLAIN
+
+
 REFUSED: list[tuple[dict[str, str | bytes], str]] = [
     ({"users.sql": ""}, r"^users\.sql: fits no known layout"),
     ({"R__views.sql": ""}, r"^R__views\.sql: Flyway's repeatable"),
