@@ -8,7 +8,7 @@ its search path, how soon a cut network is noticed, and that it leads to a prima
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,34 +129,52 @@ def attempt(
     for position, endpoint in enumerate(endpoints):
         others = len(endpoints) - position - 1
         try:
-            for address, address_deadline in _list_addresses(
-                endpoint, resolver, parameters, deadline=deadline, others=others
-            ):
-                try:
-                    return _open(
-                        _point_to(endpoint, address, parameters),
-                        server=endpoint.display(address),
-                        deadline=address_deadline,
-                        settings=_session_settings(conninfo, settings),
-                    )
-                except ConnectFailedError as error:
-                    failures += error.failures
+            addresses = resolver.resolve(endpoint, deadline=_share(deadline, others))
         except OSError as error:
-            failures.append(
-                ConnectFailure(
-                    server=endpoint.display(),
-                    reason=f"the host name has no address: {error.strerror or error}",
-                    phase=Phase.RESOLVE,
-                    has_timed_out=isinstance(error, TimeoutError),
+            failures.append(_judge_lookup(endpoint, error))
+            continue
+        for number, address in enumerate(addresses):
+            waiting = others + len(addresses) - number - 1
+            try:
+                return _open(
+                    _point_to(endpoint, address, parameters),
+                    server=endpoint.display(address),
+                    deadline=_limit_address(deadline, waiting, parameters),
+                    settings=_session_settings(conninfo, settings),
                 )
-            )
+            except ConnectFailedError as error:
+                failures += error.failures
     raise ConnectFailedError(failures)
+
+
+def _share(deadline: float, others: int) -> float:
+    """Return the time by which one of `others + 1` must be done for all to have their turn."""
+    now = time.monotonic()
+    return now + max(0.0, deadline - now) / (others + 1)
+
+
+def _limit_address(deadline: float, waiting: int, parameters: Mapping[str, str]) -> float:
+    limit_s = _SHARED_ADDRESS_LIMIT_S if waiting else _LONE_ADDRESS_LIMIT_S
+    stated = parameters.get("connect_timeout", "")
+    if stated.isdecimal() and int(stated) > 0:
+        limit_s = float(stated)
+    return min(_share(deadline, waiting), time.monotonic() + limit_s)
+
+
+def _judge_lookup(endpoint: Endpoint, error: OSError) -> ConnectFailure:
+    return ConnectFailure(
+        server=endpoint.display(),
+        reason=f"the host name has no address: {error.strerror or error}",
+        phase=Phase.RESOLVE,
+        has_timed_out=isinstance(error, TimeoutError),
+    )
 
 
 def _prepare_parameters(conninfo: Conninfo, purpose: str) -> dict[str, str]:
     parameters = complete_parameters(conninfo.as_dict())
-    # Which server is meant is decided here, by asking it; libpq sees one address at a time.
-    wanted = parameters.pop("target_session_attrs", "any")
+    # Which server is meant is decided here, by asking it; libpq sees one address at a time, and must not
+    # take PGTARGETSESSIONATTRS for it.
+    wanted = parameters.get("target_session_attrs", "any")
     if wanted in _UNWRITABLE_ATTRIBUTES:
         raise ConfigurationError(
             f"DATABASE_URL: target_session_attrs={wanted} asks for a server that cannot be written to; "
@@ -167,6 +185,7 @@ def _prepare_parameters(conninfo: Conninfo, purpose: str) -> dict[str, str]:
     return {
         **_NETWORK_DEFAULTS,
         **parameters,
+        "target_session_attrs": "any",
         "application_name": name,
         "client_encoding": "UTF8",
     }
@@ -177,22 +196,6 @@ def _point_to(endpoint: Endpoint, address: str, parameters: Mapping[str, str]) -
     # have it from a service file.
     place = {"host": endpoint.host, "hostaddr": address, "port": endpoint.port}
     return {name: text for name, text in ({**parameters, **place}).items() if text or name not in place}
-
-
-def _list_addresses(
-    endpoint: Endpoint, resolver: Resolver, parameters: Mapping[str, str], *, deadline: float, others: int
-) -> Iterator[tuple[str, float]]:
-    """Yield each address with the time by which it must have answered."""
-    remaining_s = deadline - time.monotonic()
-    addresses = resolver.resolve(endpoint, deadline=deadline - remaining_s * others / (others + 1))
-    for position, address in enumerate(addresses):
-        waiting = others + len(addresses) - position - 1
-        limit_s = _SHARED_ADDRESS_LIMIT_S if waiting else _LONE_ADDRESS_LIMIT_S
-        stated = parameters.get("connect_timeout", "")
-        if stated.isdecimal() and int(stated) > 0:
-            limit_s = float(stated)
-        now = time.monotonic()
-        yield address, now + min(limit_s, (deadline - now) / (waiting + 1))
 
 
 def _session_settings(conninfo: Conninfo, settings: Mapping[str, str] | None) -> dict[str, str]:

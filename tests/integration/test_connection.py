@@ -105,6 +105,14 @@ def test_libpqs_environment_names_the_server(database: Database, monkeypatch: py
         assert connection.info.port == database.server.port
 
 
+def test_libpqs_environment_does_not_turn_the_primary_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
+    with open_url(database.url) as connection:
+        assert connection.info.port == database.server.port
+
+
 def test_a_failure_names_the_place_and_no_password(database: Database) -> None:
     port = find_free_port()
     with pytest.raises(UnreachableError) as caught:
