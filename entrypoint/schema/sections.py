@@ -22,8 +22,8 @@ _GOOSE = re.compile(r"^[ \t]*--[ \t]*\+goose[ \t]+(.+?)[ \t\r]*$", re.MULTILINE 
 # Files in which what undoes a migration stands below it, in tools that are not supported: sent whole they
 # would make tables and drop them again.
 _OTHER_TOOLS = re.compile(
-    r"^[ \t]*--[ \t]*(?:\+(?:migrate|micrate)[ \t]+Down|Down Migration|!Downs)\b.*$",
-    re.MULTILINE | re.IGNORECASE,  # rubenv/sql-migrate, micrate, node-pg-migrate, Play's evolutions
+    r"^[ \t]*--[ \t]*(?:\+(?:migrate|micrate)[ \t]+[Dd]own|[Dd]own [Mm]igration|!Downs)\b.*$",
+    re.MULTILINE,  # rubenv/sql-migrate, micrate, node-pg-migrate, Play's evolutions
 )
 
 NO_TRANSACTION = "no-transaction"
@@ -60,11 +60,12 @@ def parse_file(text: str, *, label: str) -> Parsed:
         SchemaError: sections that are doubled, in the wrong order or preceded by SQL, or an annotation
             that is not understood, or is another tool's; each names file and line.
     """
-    if _GOOSE.search(text):
+    # The plain words first: a pattern anchored at lines costs 30 ms a megabyte, at every start.
+    if "+goose" in text and _GOOSE.search(text):
         return _cut(text, label=label, layout=Layout.GOOSE, marks=_find_goose_marks(text, label))
-    if _DBMATE.search(text):
+    if "migrate:" in text and _DBMATE.search(text):
         return _cut(text, label=label, layout=Layout.DBMATE, marks=_find_dbmate_marks(text, label))
-    if foreign := _OTHER_TOOLS.search(text):
+    if "own" in text and (foreign := _OTHER_TOOLS.search(text)):
         raise SchemaError(
             f"has the sections of a tool that is not supported ({foreign.group().strip()!r})",
             where=_line_at(text, label, foreign.start()),
@@ -90,7 +91,7 @@ def make_script(
     """
     script = Script(label=label, first_line=first_line, text=text, is_transactional=is_transactional)
     _check_directives(script)
-    has_opted_out = bool(_DIRECTIVE.search(text) or _DIRECTIVE.search(preamble))
+    has_opted_out = _has_directive(text) or _has_directive(preamble)
     return Script(
         label=label,
         first_line=first_line,
@@ -100,6 +101,8 @@ def make_script(
 
 
 def _check_directives(script: Script) -> None:
+    if not _has_directive(script.text):
+        return
     first = find_first_statement(script.text)
     for match in _DIRECTIVE.finditer(script.text):
         where = script.locate(match.start())
@@ -115,6 +118,10 @@ def _check_directives(script: Script) -> None:
                 where=where,
                 remedy="move it above the first statement",
             )
+
+
+def _has_directive(text: str) -> bool:
+    return "entrypoint:" in text and bool(_DIRECTIVE.search(text))
 
 
 def drop_if_empty(script: Script | None) -> Script | None:
