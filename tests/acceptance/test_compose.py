@@ -124,7 +124,7 @@ def test_a_start_with_nothing_to_do_costs_less_than_a_second(project: Project) -
 
 def test_stop_reaches_the_application_at_once(project: Project) -> None:
     """The last of this story: the container is down afterwards."""
-    container = project.compose("ps", "--quiet", "app").stdout.strip()
+    container = project.find_container()
     begun = time.monotonic()
     project.compose("stop", "--timeout=30", "app")
     assert time.monotonic() - begun < SLOWEST_STOP_S

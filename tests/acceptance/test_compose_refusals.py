@@ -59,12 +59,18 @@ def test_continue_starts_the_application_on_the_database_as_it_was(refused: Proj
     assert outcomes == [["failed", "65"]]
 
 
-def test_an_unreadable_file_is_not_permitted(open_project: OpenProject, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "variables", [{}, {"SQLITE_URL": f"/app/data/{NAME}"}], ids=["found by probing", "named"]
+)
+def test_an_unreadable_file_is_not_permitted(
+    open_project: OpenProject, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """A start without the data that lies there would look to its users as if it were lost."""
     project = open_project()
     project.fill_volume(make_legacy_files(tmp_path), uid=0, mode=0o600)
     before = project.hash_volume()
     project.up("db")
-    result = project.run_app("echo", "the application runs", environment=ABORT)
+    result = project.run_app("echo", "the application runs", environment=ABORT | variables)
     assert result.returncode == 77, result.stderr
     assert "the application runs" not in result.stdout
     line = find_error_line(result.stderr)
@@ -128,7 +134,7 @@ def test_stop_while_waiting_for_postgresql_ends_at_once(open_project: OpenProjec
     while "postgres_wait_started" not in (logs := project.read_logs()):
         assert time.monotonic() < deadline, logs
         time.sleep(0.1)
-    container = project.compose("ps", "--quiet", "app").stdout.strip()
+    container = project.find_container()
     begun = time.monotonic()
     project.compose("stop", "--timeout=30", "app")
     assert time.monotonic() - begun < SLOWEST_STOP_S
