@@ -36,23 +36,6 @@ _USERS = (
         bytes(range(0, 256, 17)),
     ),
 )
-_CONVERSATIONS = 38
-
-_ADA = "7d9f1a34-2a5e-4c0b-9d55-0c7c0f6f1a01"
-_GRACE = "7d9f1a34-2a5e-4c0b-9d55-0c7c0f6f1a02"
-_KURT = "7d9f1a34-2a5e-4c0b-9d55-0c7c0f6f1a03"
-_USERS = (
-    (
-        _ADA,
-        "ada@example.org",
-        "Ada Lovelace",
-        1,
-        '{"theme": "dark", "pins": [1, 2]}',
-        bytes(range(0, 256, 17)),
-    ),
-    (_GRACE, "grace@example.org", "Grace Hopper", 1, '{"theme": "light"}', None),
-    (_KURT, "kurt@example.org", None, 0, "{}", None),
-)
 _CONVERSATIONS = ((_ADA, "Analytical Engine", 0), (_GRACE, "Compilers", 1))
 
 
