@@ -100,13 +100,18 @@ class Project:
     name: str = field(default_factory=lambda: f"chat-{secrets.token_hex(4)}")
     password: str = field(default_factory=lambda: f"pw{secrets.token_hex(8)}")
 
+    @property
+    def database_url(self) -> str:
+        """The database as containers on the project's network reach it."""
+        return f"postgresql://chat:{self.password}@db:5432/chat"
+
     def compose(self, *arguments: str, check: bool = True) -> Result:
         files = [f"--file={path}" for path in (CHAT / "compose.yaml", *self.overrides)]
         environment = {
             "CHAT_IMAGE": CHAT_IMAGE,
             "CHAT_PORT": "0",
             "POSTGRES_PASSWORD": self.password,
-            "DATABASE_URL": f"postgresql://chat:{self.password}@db:5432/chat",
+            "DATABASE_URL": self.database_url,
             **self.environment,
         }
         return docker(
@@ -194,6 +199,10 @@ class Project:
                 member.mtime = int(time.time())
                 tar.addfile(member, io.BytesIO(content))
         self._in_volume("tar", "-x", "-f", "-", "-C", "/data", stdin=archive.getvalue())
+
+    def change_mode_of_volume(self, *, uid: int, mode: int) -> None:
+        """Give the volume's directory another owner and mode."""
+        self._in_volume("sh", "-c", f"chown {uid}:{uid} /data && chmod {mode:o} /data")
 
     def hash_volume(self) -> dict[str, str]:
         """Return the SHA-256 of every file in the volume, by name.

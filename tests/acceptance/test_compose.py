@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import OpenProject
-from tests.acceptance.containers import PROGRAM, Project, make_timed, read_container_state
+from tests.acceptance.containers import PROGRAM, Project, docker, make_timed, read_container_state
 from tests.acceptance.legacy import (
     LAST_MESSAGE_ID,
     MESSAGES,
@@ -120,6 +120,20 @@ def test_a_second_up_migrates_nothing(project: Project) -> None:
 def test_a_start_with_nothing_to_do_costs_less_than_a_second(project: Project) -> None:
     elapsed_s = int(project.execute(*make_timed(PROGRAM, "run", "--", "true")).stdout) / 1000
     assert elapsed_s < SLOWEST_SECOND_START_S
+
+
+def test_the_base_image_finds_nothing_to_do_either(project: Project, base_image: str) -> None:
+    """Another interpreter, another user, the same database: `wait` and a start that passes through."""
+    options = (
+        "run",
+        "--rm",
+        f"--network={project.name}_default",
+        f"--env=DATABASE_URL={project.database_url}",
+    )
+    assert docker(*options, "--entrypoint=entrypoint", base_image, "wait").returncode == 0
+    result = docker(*options, base_image, "id", "-u")
+    assert result.stdout == "10001\n"
+    assert "migration_started" not in result.stderr
 
 
 def test_stop_reaches_the_application_at_once(project: Project) -> None:

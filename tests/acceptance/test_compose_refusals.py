@@ -80,6 +80,22 @@ def test_an_unreadable_file_is_not_permitted(
     assert project.query(COUNT_ROWS) == [["0"]]
 
 
+def test_a_mount_that_may_not_be_entered_is_not_permitted(open_project: OpenProject, tmp_path: Path) -> None:
+    project = open_project()
+    project.fill_volume(make_legacy_files(tmp_path))
+    project.change_mode_of_volume(uid=0, mode=0o700)
+    before = project.hash_volume()
+    project.up("db")
+    result = project.run_app("echo", "the application runs", environment=ABORT)
+    assert result.returncode == 77, result.stderr
+    assert "the application runs" not in result.stdout
+    line = find_error_line(result.stderr)
+    assert "/app/data" in line
+    assert "permi" in line.lower()
+    assert project.hash_volume() == before
+    assert project.query(COUNT_ROWS) == [["0"]]
+
+
 def test_a_read_only_volume_is_migrated_once_and_warned_about(
     open_project: OpenProject, tmp_path: Path
 ) -> None:

@@ -117,7 +117,9 @@ def test_the_base_image_needs_a_command(base_image: str) -> None:
 
 def test_the_base_image_has_bytecode_for_everything_it_imports(base_image: str) -> None:
     code = (
-        "import entrypoint.__main__, sys, pathlib\n"
+        "import entrypoint, importlib, pathlib, pkgutil, sys\n"
+        "for module in pkgutil.walk_packages(entrypoint.__path__, 'entrypoint.'):\n"
+        "    importlib.import_module(module.name)\n"
         "for module in list(sys.modules.values()):\n"
         "    cached = getattr(getattr(module, '__spec__', None), 'cached', None)\n"
         "    if cached and not pathlib.Path(cached).exists(): print(module.__name__)\n"
@@ -130,3 +132,10 @@ def test_a_command_that_does_not_exist_is_said_so(bookworm_image: str) -> None:
     assert result.returncode == 127
     assert "no-such-program" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_demo_without_its_extra_says_what_to_install(bookworm_image: str) -> None:
+    result = docker("run", "--rm", bookworm_image, PROGRAM, "demo", check=False)
+    assert result.returncode == 78
+    assert result.stderr.count("\n") == 1
+    assert "pip install" in result.stderr
