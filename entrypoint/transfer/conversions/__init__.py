@@ -127,7 +127,8 @@ class FaceMaker:
             refuses = f"CASE WHEN {fast.when} THEN 0 ELSE {call} IS NULL END"
             render = quote_field(fast.render) if fast.needs_quotes else f"({fast.render})"
             field = f"CASE WHEN {fast.when} THEN {render} ELSE {slow_field} END"
-            text = f"CASE WHEN {fast.when} THEN {fast.render} ELSE {call} END"
+            rendered = fast.render if fast.needs_quotes else f"CAST({fast.render} AS TEXT)"
+            text = f"CASE WHEN {fast.when} THEN {rendered} ELSE {call} END"
         is_null = f"{cell} IS NULL OR {cell} = ''" if conversion.is_empty_null else f"{cell} IS NULL"
         return Faces(
             refuses=f"CASE WHEN {is_null} THEN 0 ELSE {refuses} END",
@@ -138,25 +139,32 @@ class FaceMaker:
     def convert(self, conversion: Conversion, is_text: object, raw: Cell) -> str | None:
         """Return one raw cell's text for PostgreSQL, or None where it is refused."""
         try:
-            return CONVERTERS[conversion.kind].convert(conversion, self.decode(bool(is_text), raw))
+            return self._convert(conversion, bool(is_text), raw)
         except CellRefusedError:
             return None
 
-    def decode(self, is_text: bool, raw: Cell) -> Cell:
+    def _convert(self, conversion: Conversion, is_text: bool, raw: Cell) -> str:
+        return CONVERTERS[conversion.kind].convert(conversion, self._decode(conversion, is_text, raw))
+
+    def _decode(self, conversion: Conversion, is_text: bool, raw: Cell) -> Cell:
         """Return a raw cell as Python holds it; text that is no valid text raises CellRefusedError."""
-        if is_text and isinstance(raw, bytes):
-            try:
-                return raw.decode(self._source.encoding)
-            except UnicodeDecodeError as error:
-                raise CellRefusedError(
-                    f"not valid UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start})"
-                ) from error
-        return raw
+        encoding = self._source.encoding
+        if not is_text or not isinstance(raw, bytes):
+            return raw
+        if conversion.kind == "bytea" and encoding == "utf-8":
+            return raw  # bytes are bytes, whether or not they are valid text
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise CellRefusedError(
+                f"not valid {encoding.upper()[:6].rstrip('-')}"
+                f" (byte 0x{raw[error.start]:02x} at position {error.start})"
+            ) from error
 
     def explain(self, conversion: Conversion, is_text: bool, raw: Cell) -> str | None:
         """Return why a raw cell is refused, or None if it is not."""
         try:
-            CONVERTERS[conversion.kind].convert(conversion, self.decode(is_text, raw))
+            self._convert(conversion, is_text, raw)
         except CellRefusedError as error:
             return str(error)
         return None

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
+
+# What PostgreSQL's numeric holds (manual, table 8.2): digits before and after the decimal point.
+_NUMERIC_WHOLE_DIGITS = 131_072
+_NUMERIC_SCALE = 16_383
 
 
 class CellRefusedError(ValueError):
@@ -67,6 +72,25 @@ def require_no_nul(text: str) -> None:
     """Refuse the one character that PostgreSQL's text cannot hold."""
     if "\x00" in text:
         raise CellRefusedError("holds a NUL character (U+0000), which PostgreSQL's text cannot")
+
+
+def require_no_surrogate(text: str) -> None:
+    """Refuse half a surrogate pair, which JSON can escape and no Unicode text can hold."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise CellRefusedError("holds half a surrogate pair, which PostgreSQL's text cannot")
+
+
+def read_numeric(text: str) -> Decimal:
+    """Return the number a text spells, or refuse what numeric, whatever its modifier, cannot hold."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:  # an exponent of many digits
+        raise CellRefusedError("out of range for numeric") from error
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int), "not a number"
+    if (value and value.adjusted() >= _NUMERIC_WHOLE_DIGITS) or -exponent > _NUMERIC_SCALE:
+        raise CellRefusedError("out of range for numeric")
+    return value
 
 
 def is_plain_ascii(cell: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
-from entrypoint.transfer.conversions.base import CellRefusedError, Converter, Fast
+from entrypoint.transfer.conversions.base import CellRefusedError, Converter, Fast, read_numeric
 
 _TRUE = frozenset({"t", "true", "yes", "on", "1", "y"})
 _FALSE = frozenset({"f", "false", "no", "off", "0", "n"})
@@ -89,10 +89,7 @@ def _convert_numeric(conversion: Conversion, cell: Cell) -> str:
             raise CellRefusedError("does not spell a number")
     if text in ("inf", "-inf"):
         return _accept_special(conversion, text)
-    try:
-        value = Decimal(text)
-    except InvalidOperation as error:
-        raise CellRefusedError("does not spell a number") from error
+    value = read_numeric(text)
     if not conversion.type.modifier:
         return text
     return _fit_numeric(conversion, value, is_real=isinstance(cell, float))
@@ -106,7 +103,9 @@ def _accept_special(conversion: Conversion, text: str) -> str:
 
 def _fit_numeric(conversion: Conversion, value: Decimal, *, is_real: bool) -> str:
     precision, scale = conversion.type.modifier
-    with localcontext(prec=max(precision, len(value.as_tuple().digits)) + abs(scale) + 400):
+    if value and value.adjusted() >= precision - scale:
+        raise CellRefusedError(f"too large for {conversion.type.name}")
+    with localcontext(prec=max(precision, len(value.as_tuple().digits)) + abs(scale) + 1):
         rounded = value.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_EVEN)
         if rounded != value:
             is_noise = is_real and abs(rounded - value) <= abs(value) * Decimal(_FLOAT_NOISE)
@@ -149,27 +148,30 @@ def _convert_double(_conversion: Conversion, cell: Cell) -> str:
 
 
 def _fast_double(_conversion: Conversion, cell: str) -> Fast:
-    # 17 significant digits tell every double apart; `!` lifts printf's own limit of 15.
+    # 17 significant digits tell every double apart; `!` lifts printf's own limit of 15. The sign of a
+    # zero it drops.
     return Fast(
-        when=f"typeof({cell}) = 'real' OR"
+        when=f"(typeof({cell}) = 'real' AND {cell} <> 0) OR"
         f" (typeof({cell}) = 'integer' AND {cell} BETWEEN {-_EXACT_DOUBLE} AND {_EXACT_DOUBLE})",
         render=f"printf('%!.17g', {cell})",
     )
 
 
 def _convert_real(conversion: Conversion, cell: Cell) -> str:
-    """Take what single precision holds: a number it equals, or whose decimal it prints the same."""
+    """Take what single precision holds: a number it equals, or whose decimal it prints the same.
+
+    Up to nine digits, the most that a single precision number needs to be told apart.
+    """
     text = _convert_double(conversion, cell)
     value = float(text)
     try:
-        (single,) = struct.unpack("f", struct.pack("f", value))
+        (single,) = struct.unpack("<f", struct.pack("<f", value))
     except OverflowError as error:
         raise CellRefusedError("out of range for real") from error
     if single == value or value != value:
         return text
-    if single == 0 or (
-        Decimal(f"{single:.7g}") != Decimal(repr(value)) and Decimal(f"{single:.6g}") != Decimal(repr(value))
-    ):
+    printed = Decimal(repr(value))
+    if single == 0 or all(Decimal(f"{single:.{digits}g}") != printed for digits in range(1, 10)):
         raise CellRefusedError("has more digits than real holds")
     return repr(value)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import NoReturn
+
+import apsw
 
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
@@ -14,7 +17,9 @@ from entrypoint.transfer.conversions.base import (
     Fast,
     decode_text,
     is_plain_ascii,
+    read_numeric,
     require_no_nul,
+    require_no_surrogate,
 )
 
 _HEX_DIGIT = "[0-9a-fA-F]"
@@ -22,6 +27,9 @@ _UUID_GLOB = "-".join(_HEX_DIGIT * digits for digits in (8, 4, 4, 4, 12))
 # PostgreSQL manual, section 8.12: braces around all, a hyphen after any group of four digits.
 _UUID = re.compile(r"(\{)?(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}(?(1)\})", re.IGNORECASE | re.ASCII)
 _UUID_SIZE = 16
+
+_FAST_JSONB_BYTES = 8192
+_JSON_SPACE = " \t\n\r"
 
 # An escaped surrogate without its other half, the one kind of \u escape that jsonb cannot resolve.
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
@@ -36,8 +44,20 @@ def _as_text(cell: Cell) -> str:
     return text
 
 
+@cache
+def _open_printer() -> apsw.Connection:
+    return apsw.Connection(":memory:")
+
+
+def _print_as_sqlite(cell: float) -> str:
+    """Return a real as SQLite prints it: `1.0e+20` where Python says `1e+20`."""
+    row = _open_printer().execute("SELECT CAST(? AS TEXT)", (cell,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def _convert_text(conversion: Conversion, cell: Cell) -> str:
-    text = _as_text(cell)
+    text = _print_as_sqlite(cell) if isinstance(cell, float) else _as_text(cell)
     if conversion.type.modifier and len(text) > conversion.type.modifier[0]:
         raise CellRefusedError(f"{len(text)} characters, longer than {conversion.type.name}")
     return text
@@ -86,8 +106,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _convert_json(conversion: Conversion, cell: Cell) -> str:
     text = repr(cell) if isinstance(cell, float) else _as_text(cell)
+    # jsonb keeps its numbers as numeric, json its text.
+    read_number = read_numeric if conversion.type.base == "jsonb" else str
     try:
-        json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str)
+        json.loads(text, parse_constant=_refuse_constant, parse_int=read_number, parse_float=read_number)
     except json.JSONDecodeError as error:
         raise CellRefusedError(f"not valid JSON ({error.msg} at character {error.pos})") from error
     except RecursionError as error:
@@ -117,11 +139,16 @@ def _require_resolvable_escapes(text: str) -> None:
     raise CellRefusedError("holds half a surrogate pair, which jsonb cannot")
 
 
-def _fast_json(_conversion: Conversion, cell: str) -> Fast:
+def _fast_json(conversion: Conversion, cell: str) -> Fast:
     # Python's control-character rule and SQLite's agree on strict JSON (json_valid's default flag, 1).
+    when = f"typeof({cell}) = 'text' AND {is_plain_ascii(cell)} AND instr({cell}, '\\u') = 0"
+    if conversion.type.base == "jsonb":
+        # So short, and with an exponent of three digits at most, no number is beyond numeric's range.
+        when += f" AND octet_length({cell}) <= {_FAST_JSONB_BYTES}"
+        for sign in ("", "[+-]"):
+            when += f" AND {cell} NOT GLOB '*[0-9][eE]{sign}[0-9][0-9][0-9][0-9]*'"
     return Fast(
-        when=f"typeof({cell}) = 'text' AND {is_plain_ascii(cell)}"
-        f" AND instr({cell}, '\\u') = 0 AND json_valid({cell})",
+        when=f"{when} AND json_valid({cell})",
         render=cell,
         needs_quotes=True,
     )
@@ -141,28 +168,55 @@ def _fast_enum(conversion: Conversion, cell: str) -> Fast:
 
 def _convert_array(conversion: Conversion, cell: Cell) -> str:
     text = _as_text(cell)
-    if not text.lstrip().startswith("["):
+    if not text.lstrip(_JSON_SPACE).startswith("["):
         return text  # PostgreSQL's own spelling, {…}, or something it will refuse
     try:
-        if conversion.type.element in ("json", "jsonb"):
-            return _spell_array(json.loads(text, parse_constant=_refuse_constant))
-        # Numbers stay as they are spelled: no digit is lost on the way.
-        return _spell_array(json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str))
+        json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str)
     except (json.JSONDecodeError, RecursionError):
         return text  # [1:2]={…} is PostgreSQL's spelling too
+    return _spell_array(text.strip(_JSON_SPACE), is_of_documents=conversion.type.element in ("json", "jsonb"))
 
 
-def _spell_array(items: object) -> str:
-    """Return a JSON value as an array literal (PostgreSQL manual, section 8.15.2)."""
-    if isinstance(items, list):
-        return "{" + ",".join(_spell_array(item) for item in items) + "}"
-    if items is None:
+def _spell_array(text: str, *, is_of_documents: bool) -> str:
+    """Return a JSON array as an array literal (PostgreSQL manual, section 8.15.2).
+
+    Its items pass as they are spelled, so that no digit of a number is lost on the way. Those of an array
+    of documents are documents, arrays too; in any other, an array within is a further dimension.
+    """
+    return "{" + ",".join(_spell_item(item, is_of_documents) for item in _split_array(text)) + "}"
+
+
+def _split_array(text: str) -> list[str]:
+    """Return the texts of the items of a valid JSON array."""
+    read = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+    items = []
+    position = _skip_space(text, 1)
+    while text[position] != "]":
+        _, end = read(text, position)
+        items.append(text[position:end])
+        position = _skip_space(text, end)
+        if text[position] == ",":
+            position = _skip_space(text, position + 1)
+    return items
+
+
+def _skip_space(text: str, position: int) -> int:
+    while text[position] in _JSON_SPACE:
+        position += 1
+    return position
+
+
+def _spell_item(item: str, is_of_documents: bool) -> str:
+    if item == "null":
         return "NULL"
-    if isinstance(items, bool):
-        return "true" if items else "false"
-    text = items if isinstance(items, str) else json.dumps(items, ensure_ascii=False)
-    require_no_nul(text)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if not is_of_documents:
+        if item.startswith("["):
+            return _spell_array(item, is_of_documents=False)
+        if item.startswith('"'):
+            item = json.loads(item)
+            require_no_nul(item)
+            require_no_surrogate(item)
+    return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _convert_other(_conversion: Conversion, cell: Cell) -> str:

@@ -35,6 +35,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_US = -62_135_596_800 * _MICROSECONDS  # 0001-01-01
 _LATEST_US = 253_402_300_800 * _MICROSECONDS - 1  # 9999-12-31 23:59:59.999999
 _JULIAN_EPOCH = 2_440_587.5
+_JULIAN_LIMIT = 10**8  # days; far beyond the years that are taken, far below what overflows
+# PostgreSQL's MAX_TZDISP_HOUR (src/include/datatype/timestamp.h).
+_OFFSET_LIMIT = timedelta(hours=16)
 _MILLISECONDS_A_DAY = 86_400_000
 
 UNITS = ("s", "ms", "us", "ns", "julian")
@@ -105,6 +108,8 @@ def _microseconds_of(unit: str, cell: float) -> int:
     if isinstance(cell, float) and not math.isfinite(cell):
         raise CellRefusedError("infinity is no time here")
     if unit == "julian":
+        if abs(cell) > _JULIAN_LIMIT:
+            raise CellRefusedError("as Julian days outside the years 0001 to 9999")
         return round((cell - _JULIAN_EPOCH) * _MILLISECONDS_A_DAY) * 1000
     scaled = Fraction(cell) * _MICROSECONDS / PER_SECOND[unit]
     return round(scaled) if isinstance(cell, float) else math.floor(scaled)
@@ -148,7 +153,10 @@ def _zone_of(part: dict[str, str | None]) -> timezone | None:
     if not part["offset"]:
         return None
     digits = part["offset"].replace(":", "").ljust(6, "0")
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:4]), seconds=int(digits[4:]))
+    minutes, seconds = int(digits[2:4]), int(digits[4:])
+    offset = timedelta(hours=int(digits[:2]), minutes=minutes, seconds=seconds)
+    if offset >= _OFFSET_LIMIT or minutes > 59 or seconds > 59:
+        raise ValueError("an offset from UTC of less than 16 hours was expected")
     return timezone(-offset if part["sign"] == "-" else offset)
 
 
@@ -212,6 +220,8 @@ def _convert_time(conversion: Conversion, cell: Cell) -> str:
             except ValueError as error:
                 raise CellRefusedError(f"no such time of day: {error}") from error
             return parsed.replace(microsecond=_cut(parsed.microsecond, digits)).isoformat()
+        # Go puts the year 0 before a bare time of day, which Python's calendar does not have.
+        cell = text.replace("0000-01-01", "2000-01-01", 1)
     moment = _moment_of(conversion, cell)
     if moment.date() not in (_EPOCH.date(), date(2000, 1, 1)):  # what ORMs put before a bare time of day
         raise CellRefusedError("has a date, which time would lose")
