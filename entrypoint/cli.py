@@ -80,6 +80,14 @@ def make_parser() -> argparse.ArgumentParser:
     migrate.add_argument("--yes", action="store_true", help="do not ask before writing")
     migrate.add_argument("--json", action="store_true", help="print a JSON document")
 
+    verify = _add(
+        commands,
+        "verify",
+        "compare a migrated source with PostgreSQL, cell by cell",
+        (*_CONNECTION, *_SOURCE, "SOURCE_TIMEZONE", "ENTRYPOINT_SCHEMA", "ENTRYPOINT_CONFIG", *_LOGS),
+    )
+    verify.add_argument("--json", action="store_true", help="print a JSON document")
+
     status = _add(
         commands,
         "status",

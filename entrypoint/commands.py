@@ -23,6 +23,8 @@ from entrypoint.errors import (
     ConfigurationError,
     EntrypointError,
     NotPermittedError,
+    SourceNotFoundError,
+    SourceRefusedError,
     UnreachableError,
     UsageError,
 )
@@ -38,7 +40,8 @@ from entrypoint.schema.migration import Migration, parse_version
 from entrypoint.schema.state import list_status
 from entrypoint.settings import Settings, make_environment
 from entrypoint.transfer import ledger, sources
-from entrypoint.transfer.migrate import PlanRefusedError, plan_source
+from entrypoint.transfer.discover import find_named
+from entrypoint.transfer.migrate import PlanRefusedError, plan_source, verify_source
 from entrypoint.transfer.report import REPORT_VERSION, log_refusals
 
 Command = Callable[[Settings, argparse.Namespace], int]
@@ -145,16 +148,54 @@ def migrate(settings: Settings, arguments: argparse.Namespace) -> int:
                     only=only,
                     progress=choose_reporter(wants_bar=not arguments.json),
                 )
-            except EntrypointError as error:
-                bootstrap.record_failure(settings, path, error, seconds=time.monotonic() - started)
-                if arguments.json and isinstance(error, PlanRefusedError):
-                    _print_json({"status": "refused", **error.document})
+            except (EntrypointError, Interrupted) as stop:
+                failure = stop.error if isinstance(stop, Interrupted) else stop
+                if not isinstance(failure, StoppedError):
+                    bootstrap.record_failure(settings, path, failure, seconds=time.monotonic() - started)
+                if arguments.json and isinstance(failure, PlanRefusedError):
+                    _print_json({"status": "refused", **failure.document})
                 raise
     if arguments.json:
         _print_json({"status": "migrated", **migrated.document})
     else:
         _print(report_text.write_result(migrated.result))
     return 0
+
+
+def verify(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Compare a source, retired or live, with PostgreSQL, cell by cell."""
+    with _connect(settings, "verify") as connection:
+        path = _find_migrated(connection, settings)
+        document = verify_source(connection, path, settings)
+    is_equal = not document["differing"] and not document["refusals"]
+    if arguments.json:
+        _print_json({"status": "equal" if is_equal else "different", **document})
+    else:
+        _print(report_text.write_verification(document))
+    if not is_equal:
+        raise SourceRefusedError(
+            f"{document['differing']} of {document['rows']} row(s) differ from PostgreSQL's"
+            + (f", {len(document['refusals'])} refusal(s)" if document["refusals"] else ""),
+            where=str(path),
+            remedy="rows that the application changed since are expected to; the others are listed above",
+        )
+    return 0
+
+
+def _find_migrated(connection: psycopg.Connection[Any], settings: Settings) -> Path:
+    """Return the source that is named, else the one that was migrated last, wherever it lies now."""
+    if settings.sqlite_url is not None:
+        return find_named(settings.sqlite_url)
+    for success in bootstrap.read_successes(connection, settings):
+        path = success.retired_path or success.path
+        if path.exists():
+            return path
+    due = _find_source(connection, settings)
+    if due is None:
+        raise SourceNotFoundError(
+            "no SQLite source was migrated or is there to compare", remedy="name one with --sqlite-url"
+        )
+    return due
 
 
 def _dry_run(
@@ -287,5 +328,11 @@ def _print_json(document: dict[str, Any]) -> None:
     print(log.redact(encoded.decode()))  # noqa: T201
 
 
-COMMANDS: dict[str, Command] = {"wait": wait, "migrate": migrate, "status": status, "demo": demo}
+COMMANDS: dict[str, Command] = {
+    "wait": wait,
+    "migrate": migrate,
+    "verify": verify,
+    "status": status,
+    "demo": demo,
+}
 SCHEMA_ACTIONS: dict[str, Command] = {"up": schema_up, "down": schema_down, "status": schema_status}

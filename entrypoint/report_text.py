@@ -104,6 +104,19 @@ def write_result(result: LoadResult) -> str:
     return f"{table}\n\n{result.rows:,} rows in {result.seconds:.2f} s"
 
 
+def write_verification(document: dict[str, Any]) -> str:
+    """Return what `verify` found; `document` as its JSON form has it."""
+    tables = write_table(
+        ("table", "rows", "differing"),
+        ((table["table"], table["rows"], table["differing"]) for table in document["tables"]),
+    )
+    differences = [line for table in document["tables"] for line in table["differences"]]
+    refusals = [f"{item['table']}.{item['column']}: {item['reason']}" for item in document["refusals"]]
+    return "\n".join(
+        [f"source: {document['source']}", "", tables, *(f"  {line}" for line in differences + refusals)]
+    )
+
+
 def write_schema_status(rows: Sequence[StatusRow]) -> str:
     """Return the schema migrations, one a line."""
     if not rows:

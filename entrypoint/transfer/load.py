@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import sql
 
+from entrypoint import log
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
@@ -71,9 +72,25 @@ def load_rows(
         stack.enter_context(hold_reactions(connection, targets))
         stack.enter_context(defer_foreign_keys(connection, targets, plan.deferred))
         for table in plan.tables:
-            results.append(_load_table(connection, source, table, faces, on_conflict, progress))
+            result = _load_table(connection, source, table, faces, on_conflict, progress)
+            _log_table(result)
+            results.append(result)
     advance_sequences(connection, plan.tables)
     return LoadResult(tables=tuple(results), seconds=time.monotonic() - started)
+
+
+def _log_table(result: TableResult) -> None:
+    log.get_logger().info(
+        "table_loaded",
+        table=result.table,
+        target=result.target,
+        rows=result.rows,
+        inserted=result.inserted,
+        unchanged=result.unchanged,
+        preserved=result.preserved,
+        overwritten=result.overwritten,
+        seconds=round(result.seconds, 3),
+    )
 
 
 def _lock_tables(connection: psycopg.Connection[Any], plan: Plan) -> None:

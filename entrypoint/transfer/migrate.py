@@ -17,7 +17,7 @@ import psycopg
 
 from entrypoint import log
 from entrypoint.errors import SourceRefusedError
-from entrypoint.model import LoadResult, Plan, Refusal, TableResult
+from entrypoint.model import LoadResult, Plan, Refusal
 from entrypoint.postgres import catalog
 from entrypoint.postgres.failures import translate_errors, translate_load_errors
 from entrypoint.settings import Settings
@@ -28,7 +28,7 @@ from entrypoint.transfer.cells import has_data
 from entrypoint.transfer.census import Judged, judge_cells
 from entrypoint.transfer.load import Progress, load_rows
 from entrypoint.transfer.plan import find_matches, make_plan
-from entrypoint.transfer.verify import verify_counts
+from entrypoint.transfer.verify import compare_table, describe_difference, verify_load
 
 # Reads of the plan happen in the load's transaction; a lock that another session holds on a table is
 # waited for this long, so that readers do not queue behind us for the whole of MIGRATION_TIMEOUT.
@@ -162,10 +162,18 @@ def migrate_source(
             on_conflict=settings.on_conflict,
             progress=progress,
         )
-        _log_tables(result.tables)
-        verify_counts(connection, judged.plan, result)
+        verified = verify_load(
+            connection,
+            source,
+            judged.plan,
+            judged.faces,
+            result,
+            mode=settings.verify,
+            timezone=settings.source_timezone,
+        )
+        log.get_logger().info("load_verified", mode=settings.verify, cells=verified["cells"])
         source.prove_unchanged()
-        document["result"] = report.describe_result(result)
+        document["result"] = report.describe_result(result) | {"verified": verified}
         run_id = ledger.record_success(
             connection,
             settings.ledger_schema,
@@ -177,6 +185,42 @@ def migrate_source(
         )
         before_commit()
     return Migrated(run_id=run_id, plan=judged.plan, result=result, document=document)
+
+
+def verify_source(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> dict[str, Any]:
+    """Compare every cell of the source at `path` with PostgreSQL and return what differs as a document.
+
+    Leaves no trace on either side. Rows that PostgreSQL has gained since are no difference.
+    """
+    with (
+        open_source(path, is_for_migration=False) as source,
+        translate_load_errors("the verification", role=connection.info.user),
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute("SET TRANSACTION READ ONLY")
+        _configure_session(connection, settings)
+        judged = examine(connection, source, settings)
+        verdicts = {
+            table.source.name: compare_table(
+                connection, source, table, judged.faces, timezone=settings.source_timezone
+            )
+            for table in judged.plan.tables
+        }
+    return {
+        "source": str(path),
+        "rows": sum(verdict.rows for verdict in verdicts.values()),
+        "differing": sum(verdict.differing for verdict in verdicts.values()),
+        "refusals": [report.describe_refusal(refusal) for refusal in judged.plan.refusals],
+        "tables": [
+            {
+                "table": name,
+                "rows": verdict.rows,
+                "differing": verdict.differing,
+                "differences": [describe_difference(difference) for difference in verdict.differences],
+            }
+            for name, verdict in verdicts.items()
+        ],
+    }
 
 
 def shares_tables(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> bool:
@@ -207,18 +251,3 @@ def _configure_session(connection: psycopg.Connection[Any], settings: Settings) 
         "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
         (list(values), list(values.values())),
     )
-
-
-def _log_tables(tables: tuple[TableResult, ...]) -> None:
-    for table in tables:
-        log.get_logger().info(
-            "table_loaded",
-            table=table.table,
-            target=table.target,
-            rows=table.rows,
-            inserted=table.inserted,
-            unchanged=table.unchanged,
-            preserved=table.preserved,
-            overwritten=table.overwritten,
-            seconds=round(table.seconds, 3),
-        )

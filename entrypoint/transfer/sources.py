@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from entrypoint import log
@@ -24,6 +25,7 @@ class Assessment:
     Attributes:
         new: candidates that no success in the ledger knows, grouped by directory, in path order.
         unretired: migrated files that still have their old name, with their success.
+        unrecorded: retired files that the ledger does not know under their new name, with their success.
         left_behind: sidecars' databases that were renamed without them.
         changed: retired files that somebody wrote to afterwards.
         has_success: a data migration was committed before, so that nothing new is merged on its own.
@@ -31,6 +33,7 @@ class Assessment:
 
     new: tuple[tuple[Path, ...], ...]
     unretired: tuple[tuple[Path, Success], ...]
+    unrecorded: tuple[tuple[Path, Success], ...]
     left_behind: tuple[tuple[Path, Path], ...]
     changed: tuple[Path, ...]
     has_success: bool
@@ -39,7 +42,8 @@ class Assessment:
     def is_settled(self) -> bool:
         """Whether nothing here needs the lock."""
         can_rename = any(is_renamable(path) for path, _ in self.unretired)
-        return (self.has_success or not self.new) and not can_rename and not self.left_behind
+        is_half_done = can_rename or self.unrecorded or self.left_behind
+        return (self.has_success or not self.new) and not is_half_done
 
 
 def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
@@ -65,6 +69,7 @@ def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
     return Assessment(
         new=tuple(new),
         unretired=tuple(unretired),
+        unrecorded=tuple(_find_unrecorded(successes)),
         left_behind=tuple(_find_left_behind(successes)),
         changed=tuple(_find_changed(successes)),
         has_success=bool(successes),
@@ -128,6 +133,27 @@ def _find_groups(settings: Settings, successes: tuple[Success, ...]) -> tuple[tu
     if any(success.path == named.resolve() for success in successes) and not named.exists():
         return ()
     return ((find_named(settings.sqlite_url),),)
+
+
+def _find_unrecorded(successes: tuple[Success, ...]) -> list[tuple[Path, Success]]:
+    """Find what an earlier start renamed and could not note any more; its sidecars may lag behind."""
+    known = {success.retired_path for success in successes}
+    found = []
+    for success in successes:
+        if success.retired_path is not None or success.path.exists():
+            continue
+        for path in sorted(success.path.parent.glob(escape(success.path.name) + ".migrated-*")):
+            if path in known or not is_retired_name(path) or unit.classify(path) != "sqlite":
+                continue
+            has_sidecars = bool(unit.list_unit_files(success.path))
+            with path.open("rb") as database:
+                fingerprint = unit.compute_fingerprint(
+                    success.path if has_sidecars else path, database=database
+                )
+            if fingerprint == success.fingerprint:
+                found.append((path, success))
+                break
+    return found
 
 
 def _find_left_behind(successes: tuple[Success, ...]) -> list[tuple[Path, Path]]:
