@@ -7,6 +7,7 @@ means for the start. Each phase is a module of its own. Executing the applicatio
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -190,14 +191,18 @@ def migrate_file(
     """Migrate one source and retire it; with `only`, just those tables, and the file stays."""
     started = time.monotonic()
     log.get_logger().info("migration_started", path=str(path), size_bytes=path.stat().st_size)
-    with deadline(settings.migration_timeout_s, what="the data migration", variable="MIGRATION_TIMEOUT"):
+    with ExitStack() as limit:
+        limit.enter_context(
+            deadline(settings.migration_timeout_s, what="the data migration", variable="MIGRATION_TIMEOUT")
+        )
         with translate_errors("creating the ledger", role=connection.info.user):
             ensure_ledger(connection, settings.ledger_schema)
         with open_source(path, is_for_migration=True) as source:
             migrated = migrate_source(
                 connection, source, settings, only=only, before_commit=lock.check, progress=progress
             )
-            # From here on the rows are PostgreSQL's; what is left is the file's name.
+            # From here on the rows are PostgreSQL's and nothing can be rolled back; what is left is the file.
+            limit.close()
             is_untouched = source.release()
     log.get_logger().info(
         "migration_committed",
@@ -248,6 +253,9 @@ def finish_retirements(connection: Connection, settings: Settings, assessment: s
     for path, success in assessment.unretired:
         if sources.is_renamable(path):
             retire_source(connection, settings, path, success.id)
+    for retired, success in assessment.unrecorded:
+        retire.finish_retiring(success.path, retired)
+        retire_source(connection, settings, retired, success.id)
     for path, retired in assessment.left_behind:
         retire.finish_retiring(path, retired)
 

@@ -25,9 +25,11 @@ from entrypoint.errors import (
     NotPermittedError,
     SourceNotFoundError,
     SourceRefusedError,
+    StoppedError,
     UnreachableError,
     UsageError,
 )
+from entrypoint.interrupts import Interrupted
 from entrypoint.postgres.failures import translate_errors
 from entrypoint.postgres.ledger import is_ledger_present
 from entrypoint.postgres.lock import hold_lock
