@@ -111,14 +111,19 @@ class UniqueKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignKey:
-    """A foreign key of a target table; `references` names the other table as `schema.name`."""
+    """A foreign key of a target table."""
 
     name: str
     columns: tuple[str, ...]
-    references: str
+    referenced_schema: str
+    referenced_table: str
     referenced_columns: tuple[str, ...]
     is_deferrable: bool
     is_match_full: bool
+
+    @property
+    def references(self) -> str:
+        return f"{self.referenced_schema}.{self.referenced_table}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

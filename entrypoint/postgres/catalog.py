@@ -123,7 +123,8 @@ def _make_unique_key(
 
 def _make_foreign_key(
     name: str,
-    references: str,
+    referenced_schema: str,
+    referenced_table: str,
     is_deferrable: bool,
     is_match_full: bool,
     columns: list[str],
@@ -132,7 +133,8 @@ def _make_foreign_key(
     return ForeignKey(
         name=name,
         columns=tuple(columns),
-        references=references,
+        referenced_schema=referenced_schema,
+        referenced_table=referenced_table,
         referenced_columns=tuple(referenced_columns),
         is_deferrable=is_deferrable,
         is_match_full=is_match_full,

@@ -76,7 +76,7 @@ WHERE i.indrelid = ANY (%(oids)s::oid[])
 ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, c.relname
 
 -- name: foreign_keys
-SELECT f.conrelid, f.conname, n.nspname || '.' || r.relname, f.condeferrable, f.confmatchtype = 'f',
+SELECT f.conrelid, f.conname, n.nspname, r.relname, f.condeferrable, f.confmatchtype = 'f',
        ARRAY(SELECT a.attname::text FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, position)
              JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum ORDER BY k.position),
        ARRAY(SELECT a.attname::text FROM unnest(f.confkey) WITH ORDINALITY AS k (attnum, position)

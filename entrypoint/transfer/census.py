@@ -19,6 +19,7 @@ from entrypoint.transfer.cells import column_cell, read_keys, show_value
 from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
 from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
 from entrypoint.transfer.judge import refuse_judged_cells
+from entrypoint.transfer.orphans import refuse_orphans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ def judge_cells(source: SourceDatabase, plan: Plan, connection: psycopg.Connecti
             counted = _judge_table(source, with_units, faces, refusals, notes)
             refusals += refuse_judged_cells(source, counted, faces, connection)
             tables.append(counted)
+        refusals += refuse_orphans(source, tuple(tables), faces, connection)
     judged = replace(plan, tables=tuple(tables), refusals=tuple(refusals), notes=tuple(notes))
     return Judged(plan=judged, faces=faces)
 

@@ -1,0 +1,190 @@
+"""Find rows whose foreign key, as the target has it, leads nowhere: before PostgreSQL does, and all of them.
+
+Owns that question alone. Equal cells of the two source tables settle nearly every row inside SQLite; what
+is left is compared as PostgreSQL would read it, with the source's rows and with those PostgreSQL holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
+from entrypoint.sqlite.introspect import quote
+from entrypoint.sqlite.source import Cell, SourceDatabase
+from entrypoint.transfer.cells import column_cell, read_keys
+from entrypoint.transfer.conversions import FaceMaker
+
+_BATCH_SIZE = 2000
+
+Key = tuple[str, ...]
+
+
+def refuse_orphans(
+    source: SourceDatabase,
+    tables: tuple[TablePlan, ...],
+    faces: FaceMaker,
+    connection: psycopg.Connection[Any],
+) -> list[Refusal]:
+    """Return a refusal for every foreign key with rows that refer to nothing.
+
+    Args:
+        source: open.
+        tables: of the plan, judged.
+        faces: of the census.
+        connection: inside a transaction.
+    """
+    planned = {table.target.qualified_name: table for table in tables}
+    refusals = []
+    for table in tables:
+        for key in table.target.foreign_keys:
+            columns = _pick(table, key.columns)
+            if columns is None or not table.rows:
+                continue
+            refusal = _check(source, table, key, columns, planned.get(key.references), faces, connection)
+            if refusal is not None:
+                refusals.append(refusal)
+    return refusals
+
+
+def _pick(table: TablePlan, names: tuple[str, ...]) -> list[ColumnPlan] | None:
+    """Return the planned columns of these names, or None where one has no source and is NULL or a default."""
+    by_name = {column.target.name: column for column in table.columns if column.source is not None}
+    return [by_name[name] for name in names] if all(name in by_name for name in names) else None
+
+
+def _check(
+    source: SourceDatabase,
+    table: TablePlan,
+    key: ForeignKey,
+    columns: list[ColumnPlan],
+    parent: TablePlan | None,
+    faces: FaceMaker,
+    connection: psycopg.Connection[Any],
+) -> Refusal | None:
+    parent_columns = _pick(parent, key.referenced_columns) if parent is not None else None
+    unmatched = " AND ".join(f"{column_cell(column)} IS NOT NULL" for column in columns)
+    if parent is not None and parent_columns is not None:
+        unmatched += f" AND {_write_unmatched(source, columns, parent, parent_columns)}"
+    texts = [faces.make(column.conversion, column_cell(column)).text for column in columns]
+    candidates = _read_keys(source, table, texts, unmatched)
+    meanings = dict(zip(candidates, _normalise(connection, columns, candidates), strict=True))
+    if parent is not None and parent_columns is not None and candidates:
+        present = _read_present(source, parent, parent_columns, faces, connection, set(meanings.values()))
+        meanings = {key: meaning for key, meaning in meanings.items() if meaning not in present}
+    orphans = set(meanings) - _find_standing(connection, key, columns, list(meanings))
+    if not orphans:
+        return None
+
+    def is_orphan(*rendered: Cell) -> int:
+        return int(rendered in orphans)
+
+    source.register_function("entrypoint_is_orphan", is_orphan, len(texts))
+    condition = f"{unmatched} AND entrypoint_is_orphan({', '.join(texts)})"
+    row = source.connection.execute(
+        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
+    ).fetchone()
+    assert row is not None
+    names = ", ".join(column.source.name for column in columns if column.source)
+    return Refusal(
+        table=table.source.name,
+        column=names,
+        value=", ".join(min(orphans)),
+        reason=f"refers to no row of {key.references} ({', '.join(key.referenced_columns)}), "
+        f"which the foreign key {key.name} demands",
+        remedy="delete these rows or correct the reference in the source",
+        keys=read_keys(source, table.source, condition),
+        count=int(row[0]),
+    )
+
+
+def _write_unmatched(
+    source: SourceDatabase, columns: list[ColumnPlan], parent: TablePlan, parent_columns: list[ColumnPlan]
+) -> str:
+    """Return SQL for rows that no row of the parent equals, cell by cell as they stand in the source.
+
+    Written as NOT IN over the bare table, which SQLite answers from the parent's own index; a NULL among
+    the parent's keys would make it answer nothing, so those are left out where there are any.
+    """
+    names = [quote(column.source.name) for column in parent_columns if column.source]
+    table = quote(parent.source.name)
+    is_null = " OR ".join(f"{name} IS NULL" for name in names)
+    row = source.connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {is_null})").fetchone()
+    condition = f" WHERE NOT ({is_null})" if row and row[0] else ""
+    own = ", ".join(f"{quote(column.source.name)} COLLATE BINARY" for column in columns if column.source)
+    return f"({own}) NOT IN (SELECT {', '.join(names)} FROM {table}{condition})"
+
+
+def _read_keys(source: SourceDatabase, table: TablePlan, texts: list[str], condition: str) -> list[Key]:
+    """Return the distinct keys as PostgreSQL will read them; refused and empty cells are not keys."""
+    rows = source.connection.execute(
+        f"SELECT DISTINCT {', '.join(texts)} FROM {quote(table.source.name)} WHERE {condition}"
+    )
+    return [tuple(str(cell) for cell in row) for row in rows if None not in row]
+
+
+def _normalise(
+    connection: psycopg.Connection[Any], columns: list[ColumnPlan], keys: list[Key]
+) -> Iterator[Key]:
+    """Yield each key as PostgreSQL spells it, so that two spellings of one uuid or number are one key."""
+    names = [sql.Identifier(f"k{position}") for position in range(len(columns))]
+    statement = sql.SQL("SELECT {} FROM unnest({}) WITH ORDINALITY AS k ({}, n) ORDER BY k.n").format(
+        sql.SQL(", ").join(
+            sql.SQL("k.{}::{}::text").format(name, sql.SQL(column.target.type.name))  # format_type gives SQL
+            for name, column in zip(names, columns, strict=True)
+        ),
+        sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(names)),
+        sql.SQL(", ").join(names),
+    )
+    for start in range(0, len(keys), _BATCH_SIZE):
+        batch = keys[start : start + _BATCH_SIZE]
+        yield from connection.execute(statement, [[key[i] for key in batch] for i in range(len(columns))])
+
+
+def _read_present(
+    source: SourceDatabase,
+    parent: TablePlan,
+    columns: list[ColumnPlan],
+    faces: FaceMaker,
+    connection: psycopg.Connection[Any],
+    wanted: set[Key],
+) -> set[Key]:
+    """Return those of the wanted keys that some row of the parent will have once it is loaded."""
+    texts = [faces.make(column.conversion, column_cell(column)).text for column in columns]
+    rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {quote(parent.source.name)}")
+    present: set[Key] = set()
+    while batch := list(islice(rows, _BATCH_SIZE)):
+        keys = [tuple(str(cell) for cell in row) for row in batch if None not in row]
+        present.update(key for key in _normalise(connection, columns, keys) if key in wanted)
+    return present
+
+
+def _find_standing(
+    connection: psycopg.Connection[Any], key: ForeignKey, columns: list[ColumnPlan], candidates: list[Key]
+) -> set[Key]:
+    """Return the candidates to which a row in PostgreSQL already answers."""
+    aliases = [sql.Identifier(f"k{position}") for position in range(len(columns))]
+    statement = sql.SQL("SELECT {} FROM unnest({}) AS k ({}) JOIN {} t ON {}").format(
+        sql.SQL(", ").join(sql.SQL("k.{}").format(alias) for alias in aliases),
+        sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(aliases)),
+        sql.SQL(", ").join(aliases),
+        sql.Identifier(key.referenced_schema, key.referenced_table),
+        sql.SQL(" AND ").join(
+            sql.SQL("t.{} = k.{}::{}").format(
+                sql.Identifier(name),
+                alias,
+                sql.SQL(column.target.type.name),  # from format_type: it is SQL
+            )
+            for name, alias, column in zip(key.referenced_columns, aliases, columns, strict=True)
+        ),
+    )
+    standing: set[Key] = set()
+    for start in range(0, len(candidates), _BATCH_SIZE):
+        batch = candidates[start : start + _BATCH_SIZE]
+        parameters = [[row[i] for row in batch] for i in range(len(columns))]
+        standing |= {tuple(row) for row in connection.execute(statement, parameters)}
+    return standing
