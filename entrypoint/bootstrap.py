@@ -143,11 +143,12 @@ def migrate_data(connection: Connection, settings: Settings, lock: Lock) -> Entr
     assessment = sources.assess(settings, successes)
     sources.report_assessment(assessment)
     finish_retirements(connection, settings, assessment)
-    if assessment.has_success or not assessment.new:
+    if assessment.has_success or not (assessment.new or assessment.unreadable):
         return None
     started = time.monotonic()
     path: Path | None = None
     try:
+        sources.require_readable(assessment)
         path = choose_source(connection, assessment.new, settings)
         migrate_file(connection, settings, lock, path, progress=ProgressReporter())
     except (EntrypointError, Interrupted) as stop:

@@ -230,6 +230,8 @@ def _find_source(connection: psycopg.Connection[Any], settings: Settings) -> Pat
     """Return the source that is due, or None; a second one is merged only if it is named."""
     successes = bootstrap.read_successes(connection, settings)
     assessment = sources.assess(settings, successes)
+    if not assessment.has_success:
+        sources.require_readable(assessment)
     if not assessment.new:
         return None
     if assessment.has_success and settings.sqlite_url is None:

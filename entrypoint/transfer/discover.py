@@ -9,10 +9,10 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from entrypoint import log
 from entrypoint.errors import ConfigurationError
 from entrypoint.sqlite import unit
 from entrypoint.sqlite.source import require_database
@@ -55,34 +55,52 @@ def parse_sqlite_url(text: str) -> Path:
     return Path(unquote(path))
 
 
-def find_candidates(paths: Iterable[str]) -> tuple[tuple[Path, ...], ...]:
-    """Return the candidates on the probed paths, grouped by directory, in the order of the paths.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finds:
+    """What lies on the probed paths.
 
-    A file that looks like a database by its name and is none is skipped with a warning.
+    Attributes:
+        groups: SQLite databases by directory, in the order of the paths.
+        skipped: files that look like a database by their name and are none, each with the reason.
+        unreadable: files and directories that may hold the source and cannot be looked at.
     """
-    groups: dict[Path, list[Path]] = {}
-    seen: set[Path] = set()
-    for pattern in paths:
-        for path in _expand(pattern):
-            real = path.resolve()
-            if real in seen or not is_candidate_name(path.name):
-                continue
-            kind = unit.classify(path)
-            if kind == "sqlite":
-                seen.add(real)
-                groups.setdefault(path.parent, []).append(real)
-            elif path.suffix.lower() in _DATABASE_SUFFIXES and kind not in ("missing", "not_regular"):
-                seen.add(real)
-                log.get_logger().warning("source_candidate_skipped", path=str(path), reason=_REASONS[kind])
-    return tuple(tuple(group) for group in groups.values())
+
+    groups: tuple[tuple[Path, ...], ...]
+    skipped: tuple[tuple[Path, str], ...] = ()
+    unreadable: tuple[Path, ...] = ()
 
 
-_REASONS = {
+_NOT_A_DATABASE = {
     "empty": "0 bytes",
     "truncated": "shorter than its header says",
     "not_sqlite": "its first bytes are not SQLite's: encrypted, or another kind of file",
-    "unreadable": "cannot be read: give the container's user read permission",
 }
+
+
+def find_candidates(paths: Iterable[str]) -> Finds:
+    """Look at every file on the probed paths, each once."""
+    groups: dict[Path, list[Path]] = {}
+    skipped: list[tuple[Path, str]] = []
+    unreadable: list[Path] = []
+    seen: set[Path] = set()
+    for path in _expand(paths, unreadable):
+        real = path.resolve()
+        if real in seen or not is_candidate_name(path.name):
+            continue
+        seen.add(real)
+        kind = unit.classify(path)
+        if kind == "sqlite":
+            groups.setdefault(path.parent, []).append(real)
+        elif path.suffix.lower() in _DATABASE_SUFFIXES:
+            if kind == "unreadable":
+                unreadable.append(path)
+            elif kind in _NOT_A_DATABASE:
+                skipped.append((path, _NOT_A_DATABASE[kind]))
+    return Finds(
+        groups=tuple(tuple(group) for group in groups.values()),
+        skipped=tuple(skipped),
+        unreadable=tuple(unreadable),
+    )
 
 
 def is_candidate_name(name: str) -> bool:
@@ -90,19 +108,16 @@ def is_candidate_name(name: str) -> bool:
     return not (RETIRED.search(name) or _BACKUP.search(name) or name.endswith(unit.SIDECAR_SUFFIXES))
 
 
-def _expand(pattern: str) -> Iterator[Path]:
-    """Yield the files a part of SQLITE_PATHS stands for: a file, a directory's files, or a glob's."""
-    is_glob = glob.has_magic(pattern) and not os.path.lexists(pattern)
-    for found in sorted(glob.glob(pattern)) if is_glob else [pattern]:  # noqa: PTH207  (absolute patterns)
-        path = Path(found)
-        if path.is_dir():
+def _expand(patterns: Iterable[str], unreadable: list[Path]) -> Iterator[Path]:
+    """Yield the files that SQLITE_PATHS stands for: files, directories' files, globs' matches."""
+    for pattern in patterns:
+        is_glob = glob.has_magic(pattern) and not os.path.lexists(pattern)
+        for found in sorted(glob.glob(pattern)) if is_glob else [pattern]:  # noqa: PTH207  (may be absolute)
+            path = Path(found)
             try:
-                yield from sorted(path / entry.name for entry in os.scandir(path) if entry.is_file())
+                if path.is_dir():
+                    yield from sorted(path / entry.name for entry in os.scandir(path) if entry.is_file())
+                elif path.exists():
+                    yield path
             except PermissionError:
-                log.get_logger().warning(
-                    "source_directory_skipped",
-                    path=str(path),
-                    reason="cannot be listed: give the container's user read permission",
-                )
-        elif path.exists():
-            yield path
+                unreadable.append(path)

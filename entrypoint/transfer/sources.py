@@ -12,9 +12,10 @@ from glob import escape
 from pathlib import Path
 
 from entrypoint import log
+from entrypoint.errors import NotPermittedError
 from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
-from entrypoint.transfer.discover import RETIRED, find_candidates, find_named, parse_sqlite_url
+from entrypoint.transfer.discover import RETIRED, Finds, find_candidates, find_named, parse_sqlite_url
 from entrypoint.transfer.ledger import Success
 
 
@@ -28,6 +29,8 @@ class Assessment:
         unrecorded: retired files that the ledger does not know under their new name, with their success.
         left_behind: sidecars' databases that were renamed without them.
         changed: retired files that somebody wrote to afterwards.
+        skipped: probed files that are no database, each with the reason.
+        unreadable: probed files and directories that may hold the source and cannot be looked at.
         has_success: a data migration was committed before, so that nothing new is merged on its own.
     """
 
@@ -36,6 +39,8 @@ class Assessment:
     unrecorded: tuple[tuple[Path, Success], ...]
     left_behind: tuple[tuple[Path, Path], ...]
     changed: tuple[Path, ...]
+    skipped: tuple[tuple[Path, str], ...]
+    unreadable: tuple[Path, ...]
     has_success: bool
 
     @property
@@ -43,7 +48,8 @@ class Assessment:
         """Whether nothing here needs the lock."""
         can_rename = any(is_renamable(path) for path, _ in self.unretired)
         is_half_done = can_rename or self.unrecorded or self.left_behind
-        return (self.has_success or not self.new) and not is_half_done
+        is_due = not self.has_success and (self.new or self.unreadable)
+        return not is_due and not is_half_done
 
 
 def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
@@ -54,7 +60,8 @@ def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
     """
     new: list[tuple[Path, ...]] = []
     unretired: list[tuple[Path, Success]] = []
-    for group in _find_groups(settings, successes):
+    finds = _find(settings, successes)
+    for group in finds.groups:
         unknown = []
         for path in group:
             success = recognise(path, successes)
@@ -72,6 +79,8 @@ def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
         unrecorded=tuple(_find_unrecorded(successes)),
         left_behind=tuple(_find_left_behind(successes)),
         changed=tuple(_find_changed(successes)),
+        skipped=finds.skipped,
+        unreadable=finds.unreadable,
         has_success=bool(successes),
     )
 
@@ -98,6 +107,20 @@ def is_renamable(path: Path) -> bool:
     return os.access(path.parent, os.W_OK) and not os.path.ismount(path)
 
 
+def require_readable(assessment: Assessment) -> None:
+    """Refuse to look for the source where a part of the probed paths cannot be looked at.
+
+    Raises:
+        NotPermittedError: the first such file or directory.
+    """
+    for path in assessment.unreadable:
+        raise NotPermittedError(
+            "cannot be read, and may hold the legacy SQLite database",
+            where=str(path),
+            remedy="give the container's user read permission, or leave the path out of SQLITE_PATHS",
+        )
+
+
 def report_assessment(assessment: Assessment) -> None:
     """Log what a reader should know and the program leaves alone."""
     for group in assessment.new if assessment.has_success else ():
@@ -108,6 +131,10 @@ def report_assessment(assessment: Assessment) -> None:
                 reason="a data migration was committed before, and this file could bring deleted rows back",
                 remedy=f"merge it with `entrypoint migrate --sqlite-url {path}`, or remove it",
             )
+    for path, reason in assessment.skipped:
+        log.get_logger().warning("source_candidate_skipped", path=str(path), reason=reason)
+    for path in assessment.unreadable if assessment.has_success else ():
+        log.get_logger().warning("source_candidate_unreadable", path=str(path))
     for path in assessment.changed:
         log.get_logger().warning(
             "retired_source_changed",
@@ -125,14 +152,14 @@ def report_assessment(assessment: Assessment) -> None:
             )
 
 
-def _find_groups(settings: Settings, successes: tuple[Success, ...]) -> tuple[tuple[Path, ...], ...]:
+def _find(settings: Settings, successes: tuple[Success, ...]) -> Finds:
     if settings.sqlite_url is None:
         return find_candidates(settings.sqlite_paths)
     named = parse_sqlite_url(settings.sqlite_url)
     # Once migrated it is expected to be gone; before that its absence is an error.
     if any(success.path == named.resolve() for success in successes) and not named.exists():
-        return ()
-    return ((find_named(settings.sqlite_url),),)
+        return Finds(groups=())
+    return Finds(groups=((find_named(settings.sqlite_url),),))
 
 
 def _find_unrecorded(successes: tuple[Success, ...]) -> list[tuple[Path, Success]]:
