@@ -7,9 +7,10 @@ The demo itself stays, so that it can stop the server and remove the folder howe
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -23,7 +24,9 @@ from psycopg import sql
 
 from entrypoint import log
 from entrypoint.conninfo import Conninfo, parse_conninfo
-from entrypoint.demo.embedded import HOST, find_installation, make_home, run_postgres
+from entrypoint.demo.embedded import HOST, run_postgres
+from entrypoint.demo.processes import run_process
+from entrypoint.demo.programs import find_installation, make_home
 from entrypoint.demo.sample import TABLES, Sample, make_sample
 from entrypoint.errors import EntrypointError
 from entrypoint.postgres.failures import translate_errors
@@ -34,7 +37,6 @@ from entrypoint.settings import SETTINGS, Settings, make_environment
 _APPLICATION = ("sh", "-c", 'echo "application: running as process $$"')
 _TARGETS = {"ChatUser": "chat_user", "Conversation": "conversation", "Message": "message"}
 _WIDEST_CELL = 42
-_CHILD_LIMIT_S = 1.5
 _CONNECT_LIMIT_S = 10.0
 
 
@@ -65,6 +67,7 @@ def run_demo(settings: Settings) -> int:
         EntrypointError: a start did not end well; what it said stands above.
     """
     installation = find_installation()
+    _forget_libpq_variables(settings)
     with make_home() as home:
         _tell_heading("A legacy file of SQLite, with rows that only its -wal holds")
         (home / "data").mkdir()
@@ -97,6 +100,13 @@ def run_demo(settings: Settings) -> int:
     _tell_heading("The end")
     _tell("The server is stopped and the folder is removed.")
     return 0
+
+
+def _forget_libpq_variables(settings: Settings) -> None:
+    """Let libpq, which reads this process's environment by itself, know only what we tell it."""
+    for name in make_environment(settings):
+        if name.startswith("PG"):
+            os.unsetenv(name)
 
 
 def _set_stage(home: Path, source: Path, conninfo: Conninfo, settings: Settings) -> _Stage:
@@ -146,18 +156,14 @@ def _run_program(stage: _Stage, arguments: tuple[str, ...], *, tells_process: bo
     """Run `entrypoint` with `arguments` as a process of its own, its logs among our lines."""
     _tell(f"$ entrypoint {shlex.join(arguments)}")
     started = time.monotonic()
-    process = subprocess.Popen(
+    with run_process(
         [sys.executable, "-m", "entrypoint", *arguments],
-        env=stage.environment,
-        cwd=stage.source.parent.parent,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
-    try:
+        environment=stage.environment,
+        folder=stage.source.parent.parent,
+        output=None,
+        end_with=signal.SIGTERM,
+    ) as process:
         exit_code = process.wait()
-    except BaseException:
-        _end(process)
-        raise
     seconds = time.monotonic() - started
     if exit_code != 0:
         raise EntrypointError(
@@ -168,15 +174,6 @@ def _run_program(stage: _Stage, arguments: tuple[str, ...], *, tells_process: bo
     if tells_process:
         _tell(f"demo: process {process.pid} was `entrypoint run`, and became the application")
     return seconds
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_CHILD_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 # --- what is shown -------------------------------------------------------------------------------
