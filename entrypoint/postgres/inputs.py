@@ -1,7 +1,8 @@
 """Ask PostgreSQL which texts its input function for a type takes, writing nothing.
 
 From PostgreSQL 16 on `pg_input_error_info` answers for a whole batch; before that, and for types whose
-input function still raises, a batch is cast under a savepoint and halved until the bad ones are alone.
+input function (or a domain's check) still raises, a batch is read under a savepoint and halved until the
+bad ones are alone. A cast would not do: an explicit one cuts what is too long instead of refusing it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,21 @@ from psycopg import sql
 
 _FIRST_WITH_INPUT_ERROR_INFO = 16_00_00
 
+# Classes of SQLSTATE (manual, appendix A) that are a verdict on the text: data, constraints, syntax and names
+# (tsquery, jsonpath, regclass), what is not supported, limits, and what functions in checks raise.
+_VERDICT_CLASSES = frozenset({"22", "23", "42", "0A", "54", "P0", "2F", "38", "39"})
 
-def find_invalid(connection: psycopg.Connection[Any], type_name: str, texts: Sequence[str]) -> dict[str, str]:
+
+def find_invalid(
+    connection: psycopg.Connection[Any], type_name: str, texts: Sequence[str], *, is_document: bool = False
+) -> dict[str, str]:
     """Return the texts that the type refuses, each with PostgreSQL's reason.
 
     Args:
         connection: inside a transaction.
         type_name: as `format_type` prints it, with its modifier.
         texts: to be judged; a few thousand at most.
+        is_document: it is a domain over json or jsonb.
     """
     if connection.info.server_version >= _FIRST_WITH_INPUT_ERROR_INFO:
         try:
@@ -32,20 +40,35 @@ def find_invalid(connection: psycopg.Connection[Any], type_name: str, texts: Seq
                     (list(texts), type_name),
                 ).fetchall()
             return dict(found)
-        except psycopg.errors.DataError:
-            pass  # an input function that does not report softly
-    return _bisect(connection, type_name, texts)
+        except psycopg.Error as error:
+            if not _is_verdict(error):
+                raise
+            # an input function that does not report softly
+    # The name comes from the catalog through format_type, which quotes it as SQL. json_to_recordset reads a
+    # JSON string by the type's input function, with its modifier; for documents it would be a JSON string.
+    query = (
+        "SELECT count(v::{}) FROM unnest(%s::text[]) AS v"
+        if is_document
+        else "SELECT count(r.v) FROM json_to_recordset((SELECT json_agg(json_build_object('v', v))"
+        " FROM unnest(%s::text[]) AS v)) AS r (v {})"
+    )
+    return _bisect(connection, sql.SQL(query).format(sql.SQL(type_name)), texts)
 
 
-def _bisect(connection: psycopg.Connection[Any], type_name: str, texts: Sequence[str]) -> dict[str, str]:
-    # The name comes from the catalog through format_type, which quotes it as SQL.
-    cast_all = sql.SQL("SELECT count(v::{}::text) FROM unnest(%s::text[]) AS v").format(sql.SQL(type_name))
+def _is_verdict(error: psycopg.Error) -> bool:
+    is_forbidden = isinstance(error, psycopg.errors.InsufficientPrivilege)
+    return (error.sqlstate or "")[:2] in _VERDICT_CLASSES and not is_forbidden
+
+
+def _bisect(connection: psycopg.Connection[Any], query: sql.Composed, texts: Sequence[str]) -> dict[str, str]:
     try:
         with connection.transaction():
-            connection.execute(cast_all, (list(texts),))
-    except (psycopg.errors.DataError, psycopg.errors.IntegrityError) as error:
+            connection.execute(query, (list(texts),))
+    except psycopg.Error as error:
+        if not _is_verdict(error):
+            raise
         if len(texts) == 1:
             return {texts[0]: error.diag.message_primary or str(error)}
         middle = len(texts) // 2
-        return _bisect(connection, type_name, texts[:middle]) | _bisect(connection, type_name, texts[middle:])
+        return _bisect(connection, query, texts[:middle]) | _bisect(connection, query, texts[middle:])
     return {}

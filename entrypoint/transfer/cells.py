@@ -15,9 +15,12 @@ VALUE_WIDTH = 40
 
 
 def column_cell(column: ColumnPlan) -> str:
-    """Return the SQL of a planned column's cell, without its affinity, which would bend comparisons."""
+    """Return the SQL of a planned column's cell, without what would bend comparisons.
+
+    That is its affinity and its collation: NOCASE and RTRIM make different texts equal.
+    """
     assert column.source is not None
-    return f"(+{quote(column.source.name)})"
+    return f"(+{quote(column.source.name)} COLLATE BINARY)"
 
 
 def has_data(source: SourceDatabase, table: str, column: str | None) -> bool:
@@ -33,7 +36,7 @@ def show_value(raw: Cell, *, is_text: bool, encoding: str) -> str:
     if not isinstance(raw, bytes):
         shown = "NULL" if raw is None else str(raw)
     elif is_text:
-        shown = raw[: 4 * VALUE_WIDTH].decode(encoding, "backslashreplace")
+        shown = raw[: 4 * (VALUE_WIDTH + 1)].decode(encoding, "backslashreplace")
     else:
         shown = f"x'{raw[:VALUE_WIDTH].hex()}'"
     printable = "".join(
@@ -44,20 +47,43 @@ def show_value(raw: Cell, *, is_text: bool, encoding: str) -> str:
 
 def read_keys(source: SourceDatabase, table: SourceTable, condition: str) -> tuple[str, ...]:
     """Return the keys of the first few rows for which the SQL `condition` holds, as `id=3` or `rowid=3`."""
-    if table.key:
-        cells = {name: f"(+{quote(name)})" for name in table.key}
-    elif table.has_rowid and "rowid" not in {column.name.lower() for column in table.columns}:
-        cells = {"rowid": "rowid"}
-    else:
-        return ()
-    parts = ", ".join(f"typeof({cell}), {raw_cell(cell)}" for cell in cells.values())
+    keys, _ = read_examples(source, table, condition, ())
+    return keys
+
+
+def read_examples(
+    source: SourceDatabase, table: SourceTable, condition: str, expressions: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[Cell, ...]]:
+    """Return the keys of the first few rows for which `condition` holds, and what stands in the first.
+
+    Args:
+        source: open.
+        table: whose key names a row; where it has none, there are no keys.
+        condition: SQL over the table.
+        expressions: SQL to evaluate in the first of these rows.
+    """
+    cells = _key_cells(table)
+    parts = [part for cell in cells.values() for part in (f"typeof({cell})", raw_cell(cell))]
     rows = source.connection.execute(
-        f"SELECT {parts} FROM {quote(table.name)} WHERE {condition} LIMIT {KEYS_SHOWN}"
-    )
-    return tuple(
+        f"SELECT {', '.join([*parts, *expressions]) or '1'} FROM {quote(table.name)} WHERE {condition}"
+        f" LIMIT {KEYS_SHOWN}"
+    ).fetchall()
+    if not cells or not rows:
+        return (), rows[0] if rows else ()
+    keys = tuple(
         ", ".join(
             f"{name}={show_value(row[2 * i + 1], is_text=row[2 * i] == 'text', encoding=source.encoding)}"
             for i, name in enumerate(cells)
         )
         for row in rows
     )
+    return keys, tuple(rows[0][len(parts) :])
+
+
+def _key_cells(table: SourceTable) -> dict[str, str]:
+    """Return the SQL of a row's key cells by name: the primary key, else the rowid if any name of it is free."""
+    if table.key:
+        return {name: f"(+{quote(name)})" for name in table.key}
+    taken = {column.name.lower() for column in table.columns}
+    free = [name for name in ("rowid", "_rowid_", "oid") if name not in taken]
+    return {"rowid": free[0]} if table.has_rowid and free else {}

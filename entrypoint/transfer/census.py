@@ -6,7 +6,7 @@ which cells cannot be taken and why. Answers become a plan with units, row count
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,11 +15,14 @@ import psycopg
 from entrypoint.model import ColumnPlan, Plan, Refusal, TablePlan
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase, translate_errors
-from entrypoint.transfer.cells import column_cell, read_keys, show_value
+from entrypoint.transfer.cells import column_cell, read_examples, read_keys, show_value
 from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
 from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
 from entrypoint.transfer.judge import refuse_judged_cells
 from entrypoint.transfer.orphans import refuse_orphans
+
+# SQLite returns at most 2000 columns (SQLITE_MAX_COLUMN); a question asks for up to nine about each.
+_COLUMNS_A_SCAN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +101,10 @@ def _read_number_facts(
             f"min(CASE WHEN {is_number} THEN {cell} END)",
             f"max(CASE WHEN {is_number} THEN {cell} END)",
         ]
-    row = source.connection.execute(f"SELECT {', '.join(parts)} FROM {quote(table.source.name)}").fetchone()
-    assert row is not None
     width = len(parts) // len(columns)
+    answers = _ask(source, table, parts, width=width)
     for start in range(0, len(parts), width):
-        count, zeros, *in_window, lowest, highest = row[start : start + width]
+        count, zeros, *in_window, lowest, highest = answers[start : start + width]
         yield NumberFacts(
             count=int(count or 0),
             zeros=int(zeros or 0),
@@ -110,6 +112,19 @@ def _read_number_facts(
             lowest=lowest or 0,
             highest=highest or 0,
         )
+
+
+def _ask(source: SourceDatabase, table: TablePlan, questions: Sequence[str], *, width: int) -> list[Any]:
+    """Return the answers to aggregate SQL over a table, `width` of them a column, in few scans."""
+    answers: list[Any] = []
+    size = _COLUMNS_A_SCAN * width
+    for start in range(0, len(questions), size):
+        row = source.connection.execute(
+            f"SELECT {', '.join(questions[start : start + size])} FROM {quote(table.source.name)}"
+        ).fetchone()
+        assert row is not None
+        answers += row
+    return answers
 
 
 # --- cells ---------------------------------------------------------------------------------------
@@ -124,7 +139,7 @@ def _judge_table(
 ) -> TablePlan:
     columns = [column for column in table.columns if column.source]
     made = [faces.make(column.conversion, column_cell(column)) for column in columns]
-    parts = ["count(*)"]
+    parts = []
     for column, face in zip(columns, made, strict=True):
         cell = column_cell(column)
         parts += [
@@ -132,9 +147,8 @@ def _judge_table(
             f"sum({_null_condition(column)})" if column.target.is_not_null else "0",
             f"sum(typeof({cell}) = 'blob')" if column.conversion.kind == "text" else "0",
         ]
-    row = source.connection.execute(f"SELECT {', '.join(parts)} FROM {quote(table.source.name)}").fetchone()
-    assert row is not None
-    rows, *counts = (int(value or 0) for value in row)
+    (rows,) = _ask(source, table, ["count(*)"], width=1)
+    counts = [int(value or 0) for value in _ask(source, table, parts, width=3)]
     for position, (column, face) in enumerate(zip(columns, made, strict=True)):
         assert column.source is not None
         refused, nulls, blobs = counts[3 * position : 3 * position + 3]
@@ -148,7 +162,7 @@ def _judge_table(
             )
         if column.conversion.evidence:
             notes.append(f"{table.source.name}.{column.source.name}: {column.conversion.evidence}")
-    return replace(table, rows=rows)
+    return replace(table, rows=int(rows))
 
 
 def _null_condition(column: ColumnPlan) -> str:
@@ -173,15 +187,17 @@ def _describe_nulls(source: SourceDatabase, table: TablePlan, column: ColumnPlan
 def _describe_refused(
     source: SourceDatabase, table: TablePlan, column: ColumnPlan, face: Faces, faces: FaceMaker
 ) -> list[Refusal]:
-    """Return one refusal per storage class, with the first row's reason and the first few keys."""
+    """Return one refusal per storage class, with the first row's value and reason, and the first few keys."""
     assert column.source is not None
     cell = column_cell(column)
     name = quote(table.source.name)
     found = source.connection.execute(
-        f"SELECT typeof({cell}), count(*), {raw_cell(cell)} FROM {name} WHERE {face.refuses} GROUP BY 1"
+        f"SELECT typeof({cell}), count(*) FROM {name} WHERE {face.refuses} GROUP BY 1"
     ).fetchall()
     refusals = []
-    for storage_class, count, raw in found:
+    for storage_class, count in found:
+        condition = f"typeof({cell}) = '{storage_class}' AND {face.refuses}"
+        keys, (raw,) = read_examples(source, table.source, condition, (raw_cell(cell),))
         is_text = storage_class == "text"
         refusals.append(
             Refusal(
@@ -192,9 +208,7 @@ def _describe_refused(
                 reason=faces.explain(column.conversion, is_text, raw) or "cannot be converted",
                 remedy=f"correct it in the source ({column.target.type.name} takes "
                 f"{CONVERTERS[column.conversion.kind].accepts})",
-                keys=read_keys(
-                    source, table.source, f"typeof({cell}) = '{storage_class}' AND {face.refuses}"
-                ),
+                keys=keys,
                 count=int(count),  # type: ignore[arg-type]
             )
         )

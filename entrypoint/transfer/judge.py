@@ -6,7 +6,6 @@ Owns which texts are sent and how a verdict becomes a refusal. Each distinct tex
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import psycopg
@@ -15,10 +14,12 @@ from entrypoint.model import ColumnPlan, Refusal, TablePlan
 from entrypoint.postgres.inputs import find_invalid
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_cell, read_keys, show_value
+from entrypoint.transfer.cells import column_cell, read_examples, show_value
 from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, is_judged_by_target, raw_cell
 
+# What is sent at once: many short texts, or a few long ones.
 _BATCH_SIZE = 2000
+_BATCH_CHARACTERS = 4 * 1024 * 1024
 
 
 def refuse_judged_cells(
@@ -32,7 +33,9 @@ def refuse_judged_cells(
         text = faces.make(column.conversion, column_cell(column)).text
         invalid: dict[str, str] = {}
         for batch in _read_distinct(source, table, text):
-            invalid |= find_invalid(connection, column.target.type.name, batch)
+            invalid |= find_invalid(
+                connection, column.target.type.name, batch, is_document=column.conversion.kind == "json"
+            )
         if invalid:
             refusals.append(_describe(source, table, column, text, invalid))
     return refusals
@@ -42,7 +45,15 @@ def _read_distinct(source: SourceDatabase, table: TablePlan, text: str) -> Itera
     rows = source.connection.execute(
         f"SELECT DISTINCT {text} AS v FROM {quote(table.source.name)} WHERE v IS NOT NULL"
     )
-    while batch := [str(row[0]) for row in islice(rows, _BATCH_SIZE)]:
+    batch: list[str] = []
+    size = 0
+    for (text_read,) in rows:
+        batch.append(str(text_read))
+        size += len(batch[-1])
+        if len(batch) >= _BATCH_SIZE or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 
@@ -58,11 +69,12 @@ def _describe(
     cell = column_cell(column)
     condition = f"entrypoint_is_invalid({text})"
     row = source.connection.execute(
-        f"SELECT count(*), typeof({cell}), {raw_cell(cell)}, {text}"
-        f" FROM {quote(table.source.name)} WHERE {condition}"
+        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
     ).fetchone()
     assert row is not None
-    count, storage_class, raw, rendered = row
+    keys, (storage_class, raw, rendered) = read_examples(
+        source, table.source, condition, (f"typeof({cell})", raw_cell(cell), text)
+    )
     return Refusal(
         table=table.source.name,
         column=column.source.name,
@@ -71,6 +83,6 @@ def _describe(
         reason=invalid[str(rendered)],
         remedy=f"correct it in the source ({column.target.type.name} takes "
         f"{CONVERTERS[column.conversion.kind].accepts})",
-        keys=read_keys(source, table.source, condition),
-        count=int(count),
+        keys=keys,
+        count=int(row[0]),
     )

@@ -1,0 +1,214 @@
+"""Refusals of cells: one a column and storage class, with the count, three keys, a short value, a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from entrypoint.model import Refusal
+from tests.loading import find_refusals, migrate, write_table
+from tests.servers import Database
+
+
+def refuse(
+    database: Database, tmp_path: Path, target: str, source: str, rows: list[tuple[object, ...]]
+) -> tuple[Refusal, ...]:
+    database.execute(f"CREATE TABLE t ({target})")
+    return find_refusals(database, write_table(tmp_path / "s.db", f"CREATE TABLE t {source}", rows))
+
+
+def test_a_thousand_bad_cells_are_one_refusal(database: Database, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [(key, "bad" if key % 2 else key) for key in range(2000)]
+    (found,) = refuse(database, tmp_path, "id int PRIMARY KEY, v int", "(id INTEGER PRIMARY KEY, v)", rows)
+    assert found == Refusal(
+        table="t",
+        column="v",
+        storage_class="text",
+        value="bad",
+        reason="does not spell an integer that fits",
+        remedy="correct it in the source (integer takes a whole number in range)",
+        keys=("id=1", "id=3", "id=5"),
+        count=1000,
+    )
+
+
+def test_each_storage_class_is_a_refusal_of_its_own(database: Database, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [(1, "x"), (2, 0.5), (3, b"\x00\xff"), (4, 2**40), (5, None), (6, 1)]
+    found = refuse(
+        database, tmp_path, "id int PRIMARY KEY, v int NOT NULL", "(id INTEGER PRIMARY KEY, v)", rows
+    )
+    assert {(one.storage_class, one.value, one.keys, one.count) for one in found} == {
+        ("text", "x", ("id=1",), 1),
+        ("real", "0.5", ("id=2",), 1),
+        ("blob", "x'00ff'", ("id=3",), 1),
+        ("integer", str(2**40), ("id=4",), 1),
+        ("null", "NULL", ("id=5",), 1),
+    }
+
+
+def test_value_and_reason_are_those_of_the_first_key(database: Database, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [(1, 5), (2, "2024-02-30"), (3, "soon"), (4, "")]
+    (found,) = refuse(
+        database, tmp_path, "id int PRIMARY KEY, v date", "(id INTEGER PRIMARY KEY, v)", rows[1:]
+    )
+    assert (found.value, found.keys, found.count) == ("2024-02-30", ("id=2", "id=3", "id=4"), 3)
+    assert found.reason.startswith("no such moment")
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("x" * 40 + " ", "x" * 39 + "…"),
+        ("😀" * 41, "😀" * 39 + "…"),
+        ("😀" * 40, "😀" * 40),
+        ("a" + "😀" * 60, "a" + "😀" * 38 + "…"),
+        ("a\nb\x00c\u202e", "a\\nb\\x00c\\u202e"),
+        (b"\xab" * 100, "x'" + "ab" * 18 + "a…"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le"])
+def test_values_are_cut_to_forty_characters(
+    cell: str | bytes, shown: str, encoding: str, database: Database, tmp_path: Path
+) -> None:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+    path = write_table(
+        tmp_path / "s.db",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v)",
+        [(1, cell)],
+        pragmas=f"PRAGMA encoding='{encoding}'",
+    )
+    (found,) = find_refusals(database, path)
+    assert found.value == shown
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "keys"),
+    [
+        (
+            "(a, b, v, PRIMARY KEY (b, a))",
+            [("x", 1, "?"), (b"\x01", 2.5, "?")],
+            {"b=1, a=x", "b=2.5, a=x'01'"},
+        ),
+        ("(a TEXT PRIMARY KEY, b, v) WITHOUT ROWID", [("ключ\n", 0, "?")], {"a=ключ\\n"}),
+        ("(a, b, v)", [("x", 0, 1), ("x", 0, "?")], {"rowid=2"}),
+        ("(rowid, b, v)", [("x", 0, 1), ("x", 0, "?")], {"rowid=2"}),
+        ("(rowid, oid, v)", [("x", 0, 1), ("x", 0, "?")], {"rowid=2"}),
+        ("(a COLLATE NOCASE PRIMARY KEY, b, v)", [("K" * 50, 0, "?")], {"a=" + "K" * 39 + "…"}),
+    ],
+)
+def test_rows_are_named_by_their_key(
+    source: str, rows: list[tuple[object, ...]], keys: set[str], database: Database, tmp_path: Path
+) -> None:
+    (found,) = refuse(database, tmp_path, "a bytea, b text, v int, rowid text, oid text", source, rows)
+    assert set(found.keys) == keys
+
+
+# --- what only PostgreSQL can judge ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type_name", "good", "bad"),
+    [
+        ("inet", ["10.0.0.1", "::1/64"], ["10.0.0.256", "x", ""]),
+        ("interval", ["1 day 02:03:04", "P1DT2H"], ["1 dya"]),
+        ("int4range", ["[1,5)", "empty"], ["[5,1)", "1-5"]),
+        ("int4multirange", ["{[1,2),[5,6)}"], ["{1}"]),
+        ("bit(3)", ["101"], ["1010", "10", "abc"]),
+        ("bit varying(3)", ["10", ""], ["1010"]),
+        ("varchar(3)[]", ['["abc", "é"]', "{ab,c}"], ['["abcd"]', "{abcd}"]),
+        ("int[]", ["[1, -2]", "{}", "[[1,2],[3,4]]"], ["[1.5]", "[[1],[2,3]]", "[1"]),
+        ("numeric(4,1)[]", ["[1.5, 100]"], ["[1000.5]"]),
+        ("jsonb[]", ['[{"a": 1.10}, "x", [1, 2]]'], ["x"]),
+        ("point", ["(1,2)", "1.5,2"], ["(1)"]),
+        ("tsvector", ["'a':1 'b'"], ["'a"]),
+        ("tsquery", ["a & b"], ["a &"]),
+        ("jsonpath", ["$.a[*]"], ["$$$"]),
+        ("money", ["12.50", 3], ["twelve"]),
+        ("macaddr", ["08:00:2b:01:02:03"], ["08:00"]),
+        ("timetz", ["03:04:05+02"], ["25:00"]),
+        ("posint", [1, "2", 3.0], [0, -5]),
+        ("short", ["ab"], ["ab ", "a1"]),
+        ("document", ['{"a": 1}'], ["[1]"]),
+        ("stamp", ["2024-01-02 03:04:05"], ["1999-12-31"]),
+        ("pair", ["(1,x)"], ["(a,x)", "(1)"]),
+        ("regclass", ["pg_class"], ["no_such_table"]),
+        ("moods", ['["so so"]', "{good}"], ['["bad"]']),
+    ],
+)
+def test_postgresql_judges_the_types_that_only_it_knows(
+    type_name: str, good: list[object], bad: list[object], database: Database, tmp_path: Path
+) -> None:
+    database.execute(
+        "CREATE DOMAIN posint AS integer CHECK (value > 0);"
+        "CREATE DOMAIN word AS varchar(2); CREATE DOMAIN short AS word CHECK (value ~ '^[a-z]+$');"
+        "CREATE DOMAIN document AS jsonb CHECK (jsonb_typeof(value) = 'object');"
+        "CREATE DOMAIN stamp AS timestamptz CHECK (value > '2000-01-01');"
+        "CREATE TYPE pair AS (a int, b text); CREATE TYPE mood AS ENUM ('so so', 'good');"
+        "CREATE DOMAIN moods AS mood[]"
+    )
+    cells = [*good, *bad]
+    rows: list[tuple[object, ...]] = list(enumerate(cells))
+    found = refuse(
+        database, tmp_path, f"id int PRIMARY KEY, v {type_name}", "(id INTEGER PRIMARY KEY, v)", rows
+    )
+    assert sum(one.count for one in found) == len(bad)
+    assert {key for one in found for key in one.keys} == {f"id={key}" for key in range(len(good), len(cells))}
+    assert all(one.reason for one in found)
+    migrate(
+        database,
+        write_table(tmp_path / "good.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, v)", rows[: len(good)]),
+    )
+    assert database.execute("SELECT count(v) FROM t") == [(len(good),)]
+
+
+def test_a_domains_check_names_its_cells_among_many(database: Database, tmp_path: Path) -> None:
+    database.execute("CREATE DOMAIN posint AS integer CHECK (value > 0)")
+    rows: list[tuple[object, ...]] = [(key, -1 if key % 50 == 0 else key) for key in range(1, 5001)]
+    (found,) = refuse(database, tmp_path, "id int PRIMARY KEY, v posint", "(id INTEGER PRIMARY KEY, v)", rows)
+    assert (found.count, found.value, found.storage_class) == (100, "-1", "integer")
+    assert found.keys == ("id=50", "id=100", "id=150")
+    assert "posint" in found.reason
+
+
+def test_a_domain_judged_by_a_function_that_raises(database: Database, tmp_path: Path) -> None:
+    database.execute(
+        "CREATE FUNCTION is_fine(text) RETURNS boolean LANGUAGE plpgsql AS"
+        " $$ BEGIN IF $1 = 'bad' THEN RAISE 'not fine'; END IF; RETURN true; END $$;"
+        "CREATE DOMAIN fine AS text CHECK (is_fine(value))"
+    )
+    (found,) = refuse(
+        database,
+        tmp_path,
+        "id int PRIMARY KEY, v fine",
+        "(id INTEGER PRIMARY KEY, v)",
+        [(1, "good"), (2, "bad"), (3, "better")],
+    )
+    assert (found.keys, found.reason) == (("id=2",), "not fine")
+
+
+# --- collations and mappings -----------------------------------------------------------------------
+
+
+def test_a_column_without_case_has_labels_with_case(database: Database, tmp_path: Path) -> None:
+    database.execute("CREATE TYPE role AS ENUM ('admin')")
+    (found,) = refuse(
+        database,
+        tmp_path,
+        "id int PRIMARY KEY, v role",
+        "(id INTEGER PRIMARY KEY, v TEXT COLLATE NOCASE)",
+        [(1, "admin"), (2, "ADMIN")],
+    )
+    assert (found.keys, found.value) == (("id=2",), "ADMIN")
+
+
+def test_blanks_are_not_empty_whatever_the_collation(database: Database, tmp_path: Path) -> None:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, v int, w text)")
+    path = write_table(
+        tmp_path / "s.db",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v COLLATE RTRIM, w COLLATE RTRIM)",
+        [(1, "", ""), (2, None, "  "), (3, "7", None)],
+    )
+    mapping = '[tables.t.columns]\nv = { empty = "null" }\nw = { empty = "null" }\n'
+    migrate(database, path, mapping=mapping)
+    assert database.execute("SELECT * FROM t ORDER BY id") == [(1, None, None), (2, None, "  "), (3, 7, None)]
