@@ -59,9 +59,7 @@ def run(settings: Settings, *, is_migration_only: bool) -> None:
         EntrypointError: the application must not start; with the reason and the exit code.
     """
     target = settings.direct
-    if target is None:
-        log.get_logger().info("postgres_not_configured", consequence="nothing to migrate to")
-        return
+    assert target is not None
     with wait_until_ready(target, timeout_s=settings.wait_timeout_s, purpose="run") as connection:
         if is_settled(connection, settings):
             return

@@ -10,10 +10,16 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from entrypoint import __version__, log
+from entrypoint import __version__, handover, log
 from entrypoint.errors import ConfigurationError, EntrypointError, UsageError
 from entrypoint.interrupts import Interrupted
-from entrypoint.settings import SETTINGS, Settings, load_settings, log_dropped_parameters
+from entrypoint.settings import (
+    SETTINGS,
+    Settings,
+    load_settings,
+    log_dropped_parameters,
+    make_environment,
+)
 
 _CONNECTION = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "POSTGRES_WAIT_TIMEOUT")
 _SCHEMA = ("SCHEMA_TIMEOUT", "LOCK_TIMEOUT", "MIGRATIONS_DIR", "ENTRYPOINT_SCHEMA")
@@ -181,14 +187,26 @@ def _dispatch(arguments: Sequence[str]) -> int:
         raise UsageError("run needs a command to execute", remedy="add CMD, or --migrate-only")
     flags = {variable: value for variable, value in vars(parsed).items() if variable in _EVERY and value}
     settings = _load_settings(flags)
-    from entrypoint import commands  # after the settings, so that a wrong one is told at once
-
     if parsed.command == "run":
-        commands.run(settings, command, is_migration_only=parsed.migrate_only)
+        _run(settings, command, is_migration_only=parsed.migrate_only)
         return 0
+    from entrypoint import commands  # psycopg and SQLite: not before the settings are known to be good
+
     if parsed.command == "schema":
         return commands.SCHEMA_ACTIONS[parsed.action](settings, parsed)
     return commands.COMMANDS[parsed.command](settings, parsed)
+
+
+def _run(settings: Settings, command: list[str], *, is_migration_only: bool) -> None:
+    """Tell the story where there is a PostgreSQL, then become the application."""
+    if settings.direct is None:
+        log.get_logger().info("postgres_not_configured", consequence="nothing to migrate to")
+    else:
+        from entrypoint import bootstrap  # psycopg and SQLite: only where there is something to do
+
+        bootstrap.run(settings, is_migration_only=is_migration_only)
+    if not is_migration_only:
+        handover.execute(command, environment=make_environment(settings), run_as=settings.run_as)
 
 
 def _load_settings(flags: dict[str, str]) -> Settings:
@@ -203,7 +221,8 @@ def _conclude(error: EntrypointError, cause: BaseException | None = None) -> int
     """Say in one line what happened, where, and what to do next; return the exit code."""
     problems = error.problems if isinstance(error, ConfigurationError) else (str(error),)
     for problem in problems:
-        print(f"entrypoint: {log.redact(problem)}", file=sys.stderr)  # noqa: T201
+        line = " ".join(log.redact(problem).split("\n"))  # a file's name may hold anything
+        print(f"entrypoint: {line}", file=sys.stderr)  # noqa: T201
     if log.is_debug():
         log.get_logger().debug("traceback", exc_info=cause or error)
     sys.stderr.flush()

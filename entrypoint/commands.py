@@ -9,15 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 import psycopg
 
-from entrypoint import bootstrap, handover, log, report_text
+from entrypoint import bootstrap, log, report_text
 from entrypoint.conninfo import Conninfo
 from entrypoint.errors import (
     ConfigurationError,
@@ -40,7 +40,7 @@ from entrypoint.schema.layouts import read_migrations
 from entrypoint.schema.ledger import read_applied
 from entrypoint.schema.migration import Migration, parse_version
 from entrypoint.schema.state import list_status
-from entrypoint.settings import Settings, make_environment
+from entrypoint.settings import Settings
 from entrypoint.transfer import ledger, sources
 from entrypoint.transfer.discover import find_named
 from entrypoint.transfer.migrate import PlanRefusedError, plan_source, verify_source
@@ -49,18 +49,6 @@ from entrypoint.transfer.report import REPORT_VERSION, log_refusals
 Command = Callable[[Settings, argparse.Namespace], int]
 
 _RUNS_SHOWN = 10
-
-
-def run(settings: Settings, command: Sequence[str], *, is_migration_only: bool) -> None:
-    """Tell the whole story, then become the application; return only with `is_migration_only`."""
-    bootstrap.run(settings, is_migration_only=is_migration_only)
-    if not is_migration_only:
-        become_application(settings, command)
-
-
-def become_application(settings: Settings, command: Sequence[str]) -> NoReturn:
-    """Execute the application in this process."""
-    handover.execute(command, environment=make_environment(settings), run_as=settings.run_as)
 
 
 def wait(settings: Settings, _arguments: argparse.Namespace) -> int:
