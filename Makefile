@@ -48,6 +48,8 @@ lock: ## pin the newest versions again (needs uv)
 		--upgrade --extra dev requirements/build.in pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade requirements/freeze.in -o requirements/freeze.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
