@@ -16,6 +16,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+# Another user may not be able to enter the interpreter's directory: everything is imported first.
+_AS_USER = """
+import encodings.idna, encodings.latin_1, encodings.utf_8_sig, importlib.readers, importlib.resources
+import os, pkgutil, sys, tempfile, traceback, psycopg, tenacity, structlog.dev, entrypoint
+for module in pkgutil.walk_packages(entrypoint.__path__, "entrypoint."):
+    if ".demo" not in module.name and "__main__" not in module.name:
+        importlib.import_module(module.name)
+from entrypoint.__main__ import main
+uid, gid = int(sys.argv[1]), int(sys.argv[2])
+os.setgroups([])
+os.setgid(gid)
+os.setuid(uid)
+del sys.argv[1:3]
+sys.exit(main())
+"""
+
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = (sys.executable, "-m", "entrypoint")
 _PREFIX = "entrypoint: "
@@ -137,7 +153,7 @@ def start_program(
     """Start `python -m entrypoint ARGUMENTS…`, as another user where one is named and we are root."""
     if user is not None:
         entry = pwd.getpwnam(user)
-        options |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        program = (sys.executable, "-c", _AS_USER, str(entry.pw_uid), str(entry.pw_gid))
     options.setdefault("cwd", ROOT)
     return Running(
         subprocess.Popen(

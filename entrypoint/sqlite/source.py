@@ -200,7 +200,7 @@ def require_database(path: Path) -> None:
     """Refuse what is not a readable SQLite database, before SQLite touches it."""
     match unit.classify(path):
         case "sqlite":
-            return
+            _require_readable_sidecars(path)
         case "missing":
             raise SourceNotFoundError(
                 "no such file", where=str(path), remedy="check SQLITE_URL and the volume's mount path"
@@ -233,6 +233,15 @@ def require_database(path: Path) -> None:
                 where=str(path),
                 remedy="decrypt it first, or name the right file",
             )
+
+
+def _require_readable_sidecars(path: Path) -> None:
+    if sidecar := unit.find_unreadable_sidecar(path):
+        raise NotPermittedError(
+            "the file cannot be read, and may hold rows that the database file does not show",
+            where=str(sidecar),
+            remedy="give the container's user read permission on the database and the files beside it",
+        )
 
 
 def _choose_access(path: Path, *, is_for_migration: bool) -> Access:

@@ -77,6 +77,12 @@ def classify(path: Path) -> Kind:
     return "sqlite"
 
 
+def find_unreadable_sidecar(path: Path) -> Path | None:
+    """Return a file of the unit that holds data and may not be read: going on without it would lose rows."""
+    sidecars = [path.with_name(path.name + suffix) for suffix in SIDECAR_SUFFIXES if suffix != "-shm"]
+    return next((file for file in sidecars if file.exists() and not os.access(file, os.R_OK)), None)
+
+
 def _page_size(header: bytes) -> int:
     size = int.from_bytes(header[16:18], "big")
     return 65536 if size == 1 else size

@@ -89,7 +89,9 @@ def find_candidates(paths: Iterable[str]) -> Finds:
             continue
         seen.add(real)
         kind = unit.classify(path)
-        if kind == "sqlite":
+        if kind == "sqlite" and (sidecar := unit.find_unreadable_sidecar(path)):
+            unreadable.append(sidecar)
+        elif kind == "sqlite":
             groups.setdefault(path.parent, []).append(real)
         elif path.suffix.lower() in _DATABASE_SUFFIXES:
             if kind == "unreadable":
