@@ -68,7 +68,7 @@ def run_postgres(home: Path, installation: Path) -> Iterator[Conninfo]:
                 folder=home,
                 output=said,
                 end_with=signal.SIGQUIT,  # immediate shutdown: its data are thrown away
-                owner=owner,
+                identity=owner.identity,
                 is_apart=True,  # Ctrl-C is for us; the server is stopped when nothing uses it any more
             ) as process,
         ):
@@ -95,7 +95,7 @@ def _initialise(programs: Path, folder: Path, owner: Owner) -> None:
                 folder=folder.parent,
                 output=said,
                 end_with=signal.SIGTERM,
-                owner=owner,
+                identity=owner.identity,
             ) as process,
         ):
             exit_code = process.wait()

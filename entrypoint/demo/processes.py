@@ -1,6 +1,6 @@
 """Processes of the demo's: none is started without being ended, whatever signal comes at whatever moment.
 
-Owns starting and ending. Knows nothing of what they run.
+Owns starting, ending, and what a signal must not come between. Knows nothing of what they run.
 """
 
 from __future__ import annotations
@@ -11,13 +11,29 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-
-from entrypoint.demo.programs import Owner
+from typing import IO, TypedDict
 
 _STOPPING = {signal.SIGINT, signal.SIGTERM}
 _END_LIMIT_S = 1.5
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class Identity(TypedDict, total=False):
+    """What `subprocess` needs to start a process as another user; empty where that is not needed."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+@contextmanager
+def hold_signals() -> Iterator[set[signal.Signals]]:
+    """Let a stopping signal wait until the block has ended; give the mask there was before."""
+    held = {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)}
+    try:
+        yield held
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 @contextmanager
@@ -28,7 +44,7 @@ def run_process(
     folder: Path,
     output: IO[bytes] | None,
     end_with: signal.Signals,
-    owner: Owner | None = None,
+    identity: Identity | None = None,
     is_apart: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Give a running process; end it on leaving, if it has not ended.
@@ -43,22 +59,21 @@ def run_process(
         folder: its working directory.
         output: where stdout and stderr go; None is our stdout.
         end_with: the signal that ends it.
-        owner: whose it is to be; None = ours.
+        identity: whose it is to be; None = ours.
         is_apart: in a session of its own, so that Ctrl-C on a terminal does not reach it.
 
     Raises:
         OSError: it cannot be started.
     """
     libc = ctypes.CDLL(None)  # before the fork
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-
-    def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, end_with)
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
     process = None
     try:
-        try:
+        with hold_signals() as held:
+
+            def prepare() -> None:
+                libc.prctl(_PR_SET_PDEATHSIG, end_with)
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
             process = subprocess.Popen(
                 arguments,
                 env=environment,
@@ -68,14 +83,13 @@ def run_process(
                 stderr=subprocess.STDOUT,
                 start_new_session=is_apart,
                 preexec_fn=prepare,
-                **(owner.identity if owner else {}),
+                **(identity or {}),
             )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
         yield process
     finally:
         if process is not None:
-            _end(process, end_with)
+            with hold_signals():
+                _end(process, end_with)
 
 
 def _end(process: subprocess.Popen[bytes], end_with: signal.Signals) -> None:

@@ -19,20 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypedDict
 
+from entrypoint.demo.processes import Identity, hold_signals
 from entrypoint.errors import ConfigurationError, NotPermittedError
 
 _NOBODY_UID = 65534  # what Linux maps a user without a number to (kernel.overflowuid), should no name say so
 _FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  (of last resort, after TMPDIR; mkdtemp makes ours)
-
-
-class Identity(TypedDict, total=False):
-    """What `subprocess` needs to start a process as another user; empty where that is not needed."""
-
-    user: int
-    group: int
-    extra_groups: list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +77,17 @@ def find_installation() -> Path:
 @contextmanager
 def make_home() -> Iterator[Path]:
     """Give an empty folder that everybody may enter and we alone may write to; remove it in the end."""
-    owner = choose_owner()
-    with tempfile.TemporaryDirectory(
-        prefix="entrypoint-demo-", dir=_choose_folder(owner), ignore_cleanup_errors=True
-    ) as home:
-        Path(home).chmod(0o755)
-        yield Path(home).resolve()
+    folder = _choose_folder(choose_owner())
+    home = None
+    try:
+        with hold_signals():
+            home = Path(tempfile.mkdtemp(prefix="entrypoint-demo-", dir=folder)).resolve()
+            home.chmod(0o755)
+        yield home
+    finally:
+        if home is not None:
+            with hold_signals():
+                shutil.rmtree(home, ignore_errors=True)
 
 
 def choose_owner() -> Owner:
