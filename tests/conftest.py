@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.servers import Database, Server, find_binaries, launch_server, remove_server
 
@@ -39,6 +40,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             "server", _choose_versions(), indirect=True, scope="session", ids=lambda v: f"pg{v}"
         )
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_logs() -> Iterator[None]:
+    """Undo what a test configured: the next one sees logs as if it were the first."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
