@@ -5,6 +5,8 @@ Uses ALTER SEQUENCE … RESTART, which a rollback undoes, where setval() would s
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -38,7 +40,8 @@ def _read_extremes(
         )
     ).fetchone()
     # A sequence may also feed a text column ('INV-' || nextval…): its cells say nothing of the sequence.
-    return [int(row[0])] if row and isinstance(row[0], int) else []
+    is_number = row is not None and isinstance(row[0], int | float | Decimal) and math.isfinite(row[0])
+    return [int(row[0])] if row is not None and is_number else []
 
 
 def _read_autoincrement(table: TablePlan, column: str) -> list[int]:
@@ -72,7 +75,8 @@ def _restart(connection: psycopg.Connection[Any], sequence: TargetSequence, ids:
         return False
     if not sequence.minimum <= needed <= sequence.maximum:
         # The last id there is has been used: say so to whoever asks for the next one.
-        connection.execute("SELECT setval(%s::regclass, %s, true)", (name.as_string(connection), max(ids)))
+        last = sequence.maximum if sequence.increment > 0 else sequence.minimum
+        connection.execute("SELECT setval(%s::regclass, %s, true)", (name.as_string(connection), last))
         return True
     connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(name, sql.Literal(needed)))
     return True

@@ -222,6 +222,7 @@ TABLES = (
 SEQUENCE_SOURCE = (
     "".join(f"CREATE TABLE {t} (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT);" for t in TABLES)
     + """
+DROP TABLE numerics; CREATE TABLE numerics (id INTEGER PRIMARY KEY, v TEXT);
 CREATE TABLE texts (id TEXT PRIMARY KEY, v TEXT); INSERT INTO texts VALUES ('INV-9', 'x');
 INSERT INTO always VALUES (5, 'x'), (7, 'deleted'); DELETE FROM always WHERE id = 7;
 INSERT INTO bydefault VALUES (3000000000, 'x'); INSERT INTO serials VALUES (-3, 'x'), (12, 'y');
