@@ -81,7 +81,7 @@ def read_examples(
 
 
 def _key_cells(table: SourceTable) -> dict[str, str]:
-    """Return the SQL of a row's key cells by name: the primary key, else the rowid if any name of it is free."""
+    """Return the SQL of a row's key cells by name: the primary key, else the rowid by a name that is free."""
     if table.key:
         return {name: f"(+{quote(name)})" for name in table.key}
     taken = {column.name.lower() for column in table.columns}
