@@ -154,6 +154,19 @@ def test_the_file_is_retired_and_the_second_start_does_nothing(story: str) -> No
     assert re.search(r"^\d+\.\d\d s in all", chapter, re.MULTILINE)
 
 
+def test_the_readme_shows_this_story(story: str) -> None:
+    shown = (
+        (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- demo -->", 1)[1].split("\n```\n", 1)[0]
+    )
+    headings = re.findall("^== .*$", story, re.MULTILINE)
+    told = re.findall("^== .*$", shown, re.MULTILINE)
+    assert len(told) >= 6
+    assert told == headings[: len(told)]
+    for chapter in ("legacy file of SQLite", "both sides"):
+        lines = {line for line in cut_chapter(story, chapter).splitlines() if "/entrypoint-demo-" not in line}
+        assert lines <= {line.removeprefix("== ") for line in shown.splitlines()}
+
+
 def test_no_password_is_shown(story: str) -> None:
     assert set(re.findall(r"postgresql://chat:?([^@]*)@", story)) == {"***", ""}
 
