@@ -125,7 +125,8 @@ def _overwrite(connection: psycopg.Connection[Any], table: TablePlan) -> int:
     changeable = [
         column
         for column in table.columns
-        if column.target.name not in table.key and column.target.identity != "a"
+        if (column.target.name not in table.key or column.target.type.base in _LOOSELY_EQUAL)
+        and column.target.identity != "a"
     ]
     return connection.execute(
         sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {} AND NOT ({})").format(
