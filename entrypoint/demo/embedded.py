@@ -54,8 +54,11 @@ def run_postgres(home: Path, installation: Path) -> Iterator[Conninfo]:
     log.register_secret(password)
     (folder / "password").write_text(password)
     if owner.is_other:
-        for path in (folder, folder / "password"):
-            os.chown(path, owner.uid, owner.gid)
+        try:
+            for path in (folder / "password", folder):
+                os.chown(path, owner.uid, owner.gid)
+        except PermissionError as error:
+            raise _not_permitted(owner) from error
     _initialise(programs, folder, owner)
     output = home / "postgres.log"
     for _ in range(_START_ATTEMPTS):
@@ -101,11 +104,7 @@ def _initialise(programs: Path, folder: Path, owner: Owner) -> None:
             exit_code = process.wait()
     except OSError as error:
         if owner.is_other and isinstance(error, PermissionError):
-            raise NotPermittedError(
-                f"root may not start PostgreSQL as uid {owner.uid} here: {error.strerror}",
-                where="entrypoint demo",
-                remedy="start the demo as an ordinary user",
-            ) from error
+            raise _not_permitted(owner) from error
         output.write_text(f"{programs / 'initdb'}: {error.strerror}")
         raise _not_started(output) from error
     if exit_code != 0:
@@ -132,6 +131,14 @@ def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _not_permitted(owner: Owner) -> NotPermittedError:
+    return NotPermittedError(
+        f"root may not start PostgreSQL as uid {owner.uid} here",
+        where="entrypoint demo",
+        remedy="start the demo as an ordinary user, or with the capabilities CHOWN, SETUID and SETGID",
+    )
 
 
 def _not_started(output: Path) -> EntrypointError:

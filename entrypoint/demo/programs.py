@@ -76,18 +76,33 @@ def find_installation() -> Path:
 
 @contextmanager
 def make_home() -> Iterator[Path]:
-    """Give an empty folder that everybody may enter and we alone may write to; remove it in the end."""
-    folder = _choose_folder(choose_owner())
+    """Give an empty folder that everybody may enter and we alone may write to; remove it in the end.
+
+    Raises:
+        NotPermittedError: there is no place for one.
+    """
     home = None
     try:
         with hold_signals():
-            home = Path(tempfile.mkdtemp(prefix="entrypoint-demo-", dir=folder)).resolve()
-            home.chmod(0o755)
+            home = _make_folder()
         yield home
     finally:
         if home is not None:
             with hold_signals():
                 shutil.rmtree(home, ignore_errors=True)
+
+
+def _make_folder() -> Path:
+    try:
+        home = Path(tempfile.mkdtemp(prefix="entrypoint-demo-", dir=_choose_folder(choose_owner())))
+        home.chmod(0o755)
+    except OSError as error:
+        raise NotPermittedError(
+            f"cannot make a temporary folder: {error.strerror}",
+            where="TMPDIR",
+            remedy="name a folder that can be written to",
+        ) from error
+    return home.resolve()
 
 
 def choose_owner() -> Owner:

@@ -269,6 +269,23 @@ def test_root_looks_for_a_folder_that_others_can_reach(tmp_path: Path) -> None:
     assert str(closed) not in output
 
 
+def test_root_without_its_rights_is_told_so(temporary: Path) -> None:
+    require("root", os.geteuid() == 0)
+    require("setpriv", shutil.which("setpriv") is not None)
+    process = subprocess.Popen(
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", "entrypoint", "demo"],
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    code, _, errors = finish(process)
+    assert code == 77
+    assert errors.count("\n") == 1
+    assert "root may not start PostgreSQL" in errors
+    require_nothing_left(temporary)
+
+
 def find_open_interpreter() -> tuple[str, dict[str, str]] | None:
     """Return an interpreter that every user can start, with what it needs to find this environment."""
     path = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry.endswith("site-packages"))])
