@@ -16,8 +16,10 @@ from psycopg import sql
 _FIRST_WITH_INPUT_ERROR_INFO = 16_00_00
 
 # Classes of SQLSTATE (manual, appendix A) that are a verdict on the text: data, constraints, syntax and names
-# (tsquery, jsonpath, regclass), what is not supported, limits, and what functions in checks raise.
+# (tsquery, jsonpath, regclass), what is not supported, limits, and what functions in checks raise. Extensions
+# (hstore before 16) raise plain internal errors.
 _VERDICT_CLASSES = frozenset({"22", "23", "42", "0A", "54", "P0", "2F", "38", "39"})
+_INTERNAL_ERROR = "XX000"
 
 
 def find_invalid(
@@ -57,7 +59,8 @@ def find_invalid(
 
 def _is_verdict(error: psycopg.Error) -> bool:
     is_forbidden = isinstance(error, psycopg.errors.InsufficientPrivilege)
-    return (error.sqlstate or "")[:2] in _VERDICT_CLASSES and not is_forbidden
+    state = error.sqlstate or ""
+    return (state[:2] in _VERDICT_CLASSES or state == _INTERNAL_ERROR) and not is_forbidden
 
 
 def _bisect(connection: psycopg.Connection[Any], query: sql.Composed, texts: Sequence[str]) -> dict[str, str]:

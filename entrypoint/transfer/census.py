@@ -41,7 +41,7 @@ def judge_cells(source: SourceDatabase, plan: Plan, connection: psycopg.Connecti
     tables = []
     with translate_errors(source.path):
         for table in plan.tables:
-            with_units = _infer_units(source, table, refusals)
+            with_units = _infer_units(source, table)
             counted = _judge_table(source, with_units, faces, refusals, notes)
             refusals += refuse_judged_cells(source, counted, faces, connection)
             tables.append(counted)
@@ -53,7 +53,8 @@ def judge_cells(source: SourceDatabase, plan: Plan, connection: psycopg.Connecti
 # --- units of numbers that are times -------------------------------------------------------------
 
 
-def _infer_units(source: SourceDatabase, table: TablePlan, refusals: list[Refusal]) -> TablePlan:
+def _infer_units(source: SourceDatabase, table: TablePlan) -> TablePlan:
+    """Return the table with the unit of each column of numbers, or why it is not known for evidence."""
     temporal = [
         column
         for column in table.columns
@@ -66,21 +67,10 @@ def _infer_units(source: SourceDatabase, table: TablePlan, refusals: list[Refusa
         if not facts.count:
             continue
         try:
+            unit: str | None
             unit, evidence = infer_unit(facts)
         except UnitUnknownError as error:
-            assert column.source is not None
-            refusals.append(
-                Refusal(
-                    table=table.source.name,
-                    column=column.source.name,
-                    reason=str(error),
-                    remedy=f'state it in the mapping file: [tables."{table.source.name}".columns] '
-                    f'"{column.source.name}" = {{ unit = "ms" }} (s, ms, us, ns or julian)',
-                    count=facts.count,
-                )
-            )
-            # Judged as if it were seconds, so that its other cells are still looked at.
-            unit, evidence = "s", "not known"
+            unit, evidence = None, str(error)  # its numbers are refused with this for a reason
         conversion = replace(column.conversion, unit=unit, evidence=evidence)
         inferred[column.target.name] = replace(column, conversion=conversion)
     columns = tuple(inferred.get(column.target.name, column) for column in table.columns)
@@ -160,7 +150,7 @@ def _judge_table(
             notes.append(
                 f"{table.source.name}.{column.source.name}: {blobs} blob(s) that are UTF-8 text become text"
             )
-        if column.conversion.evidence:
+        if column.conversion.unit:
             notes.append(f"{table.source.name}.{column.source.name}: {column.conversion.evidence}")
     return replace(table, rows=int(rows))
 
@@ -199,17 +189,31 @@ def _describe_refused(
         condition = f"typeof({cell}) = '{storage_class}' AND {face.refuses}"
         keys, (raw,) = read_examples(source, table.source, condition, (raw_cell(cell),))
         is_text = storage_class == "text"
+        reason = faces.explain(column.conversion, is_text, raw) or "cannot be converted"
+        remedy = (
+            f"correct it in the source ({column.target.type.name} takes "
+            f"{CONVERTERS[column.conversion.kind].accepts})"
+        )
+        if storage_class in ("integer", "real") and _lacks_unit(column):
+            reason = column.conversion.evidence or reason
+            remedy = (
+                f'state it in the mapping file: [tables."{table.source.name}".columns] '
+                f'"{column.source.name}" = {{ unit = "ms" }} (s, ms, us, ns or julian)'
+            )
         refusals.append(
             Refusal(
                 table=table.source.name,
                 column=column.source.name,
                 storage_class=str(storage_class),
                 value=show_value(raw, is_text=is_text, encoding=source.encoding),
-                reason=faces.explain(column.conversion, is_text, raw) or "cannot be converted",
-                remedy=f"correct it in the source ({column.target.type.name} takes "
-                f"{CONVERTERS[column.conversion.kind].accepts})",
+                reason=reason,
+                remedy=remedy,
                 keys=keys,
                 count=int(count),  # type: ignore[arg-type]
             )
         )
     return refusals
+
+
+def _lacks_unit(column: ColumnPlan) -> bool:
+    return column.conversion.kind in TEMPORAL_KINDS and column.conversion.unit is None
