@@ -111,6 +111,8 @@ class StoppedError(EntrypointError):
     """
 
     def __init__(self, signal_number: int, name: str) -> None:
-        super().__init__(f"stopped by {name}", remedy="nothing was changed; start again to resume")
+        super().__init__(
+            f"stopped by {name}", remedy="what was not committed was rolled back; start again to resume"
+        )
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number

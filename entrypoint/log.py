@@ -84,12 +84,17 @@ def configure(*, log_format: str = "auto", level: str = "info", stream: TextIO |
     renderer: Processor
     if as_console:
         renderer = structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
+            colors=out.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,
+            pad_event_to=24,
+            sort_keys=False,
         )
     else:
         renderer = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     timestamps = structlog.processors.TimeStamper(
-        fmt="%H:%M:%S" if as_console else "iso", utc=not as_console, key="time"
+        fmt="%H:%M:%S" if as_console else "iso",
+        utc=not as_console,
+        key="timestamp" if as_console else "time",
     )
     processors: list[Processor] = [structlog.processors.add_log_level, timestamps]
     if not as_console:

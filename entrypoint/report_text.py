@@ -11,6 +11,8 @@ from typing import Any
 from entrypoint.model import LoadResult, Plan, Refusal
 from entrypoint.schema.state import StatusRow
 
+_ERROR_WIDTH = 70  # the whole text is in the JSON document
+
 
 def write_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows in columns; numbers to the right."""
@@ -24,6 +26,11 @@ def _show(cell: object) -> str:
     if cell is None:
         return ""
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _shorten(text: str | None) -> str:
+    text = " ".join((text or "").split())
+    return text if len(text) <= _ERROR_WIDTH else text[: _ERROR_WIDTH - 1] + "…"
 
 
 def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -155,7 +162,7 @@ def write_status(document: dict[str, Any]) -> str:
     if not document["runs"]:
         return "\n".join([*lines, "data migrations: none"])
     runs = write_table(
-        ("run", "outcome", "finished", "source", "rows", "retired as"),
+        ("run", "outcome", "finished", "source", "rows", "retired as, or error"),
         (
             (
                 str(run["id"]),
@@ -163,7 +170,7 @@ def write_status(document: dict[str, Any]) -> str:
                 f"{run['finished_at']:%Y-%m-%d %H:%M:%S%z}",
                 run["source_path"],
                 run["report"].get("result", {}).get("rows"),
-                run["retired_path"] or run["error"],
+                run["retired_path"] or _shorten(run["error"]),
             )
             for run in document["runs"]
         ),

@@ -1,6 +1,6 @@
 """Named SQL: statements live in `.sql` files, each under a line `-- name: WHAT`.
 
-Owns reading them. Values are passed as parameters and never pasted in.
+Owns reading them, and how names stand beside parameters. Values are passed as parameters and never pasted in.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import re
 from functools import cache
 from importlib import resources
 from typing import LiteralString, cast
+
+from psycopg import sql
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -25,3 +27,16 @@ def load_queries(package: str, file_name: str) -> dict[str, LiteralString]:
     _, *parts = _NAME.split(text)
     # The files are part of the program, so what they hold is as literal as a string in a module.
     return cast("dict[str, LiteralString]", dict(zip(parts[::2], parts[1::2], strict=True)))
+
+
+def allow_parameters(statement: sql.Composed) -> sql.Composed:
+    """Double the percent signs in a statement's names: psycopg reads them as placeholders where it has some."""
+    return sql.Composed([_double_percents(part) for part in statement])
+
+
+def _double_percents(part: sql.Composable) -> sql.Composable:
+    if isinstance(part, sql.Composed):
+        return allow_parameters(part)
+    if isinstance(part, sql.Identifier):
+        return sql.Identifier(*(name.replace("%", "%%") for name in part._obj))
+    return part

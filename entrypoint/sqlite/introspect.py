@@ -5,6 +5,8 @@ Owns SQLite's catalog pragmas. Judges nothing against the target.
 
 from __future__ import annotations
 
+import re
+
 import apsw
 
 from entrypoint.model import Skipped, SourceColumn, SourceTable
@@ -15,6 +17,16 @@ _KINDS = {
     "virtual": "a virtual table",
     "shadow": "a shadow table of a virtual table",
 }
+# What modules that are not built into SQLite append to a virtual table's name for the tables they keep
+# their data in; those that are built in are asked by SQLite itself (xShadowName).
+_SHADOWS_OF_EXTENSIONS = {
+    # https://github.com/asg017/sqlite-vec (sqlite-vec.c, vec0ShadowName) and sqlite-vss
+    "vec0": re.compile(
+        r"_(?:chunks|rowids|info|auxiliary|vector_chunks\d+|metadatachunks\d+|metadatatext\d+)"
+    ),
+    "vss0": re.compile(r"_(?:index|data)"),
+}
+_MODULE = re.compile(r"\bUSING\s+(\w+)", re.IGNORECASE)
 # PRAGMA table_xinfo, column `hidden`: 1 is a virtual table's hidden column.
 _GENERATED = (2, 3)
 
@@ -38,17 +50,31 @@ def read_tables(source: SourceDatabase) -> tuple[tuple[SourceTable, ...], tuple[
             connection.execute("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'")
         )
         counters = _read_counters(connection)
+        shadows = _find_shadows_of_extensions(connection)
         tables = []
         skipped = []
         for name, kind, without_rowid in sorted(listed, key=lambda row: positions.get(str(row[0]), -1)):
             name = str(name)
             if name.startswith("sqlite_"):
                 continue
+            if kind == "table" and any(shadow.fullmatch(name) for shadow in shadows):
+                kind = "shadow"
             if kind == "table":
                 tables.append(_read_table(connection, name, bool(without_rowid), counters.get(name)))
             else:
                 skipped.append(Skipped(name=name, reason=_KINDS.get(str(kind), str(kind))))
     return tuple(tables), tuple(skipped)
+
+
+def _find_shadows_of_extensions(connection: apsw.Connection) -> list[re.Pattern[str]]:
+    """Return what the shadow tables of virtual tables are called whose module is not here to be asked."""
+    found = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND rootpage = 0")
+    patterns = []
+    for name, statement in found:
+        module = _MODULE.search(str(statement))
+        if module and (shadow := _SHADOWS_OF_EXTENSIONS.get(module[1].lower())):
+            patterns.append(re.compile(re.escape(str(name)) + shadow.pattern))
+    return patterns
 
 
 def _read_counters(connection: apsw.Connection) -> dict[str, int]:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
+from entrypoint.postgres.queries import allow_parameters
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, read_keys
@@ -186,5 +187,5 @@ def _find_standing(
     for start in range(0, len(candidates), _BATCH_SIZE):
         batch = candidates[start : start + _BATCH_SIZE]
         parameters = [[row[i] for row in batch] for i in range(len(columns))]
-        standing |= {tuple(row) for row in connection.execute(statement, parameters)}
+        standing |= {tuple(row) for row in connection.execute(allow_parameters(statement), parameters)}
     return standing

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
+from entrypoint.postgres.queries import allow_parameters
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
 from entrypoint.transfer import decode
@@ -248,13 +249,14 @@ def _select_counterparts(table: TablePlan, compared: list[ColumnPlan]) -> sql.Co
         )
         for name, alias in zip(table.key, names, strict=True)
     ]
-    return sql.SQL("SELECT k.n, {} FROM unnest({}) WITH ORDINALITY AS k ({}, n) JOIN {} t ON {}").format(
+    statement = sql.SQL("SELECT k.n, {} FROM unnest({}) WITH ORDINALITY AS k ({}, n) JOIN {} t ON {}").format(
         sql.SQL(", ").join(_output(column) for column in compared),
         sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(table.key)),
         sql.SQL(", ").join(names),
         sql.Identifier(table.target.schema, table.target.name),
         sql.SQL(" AND ").join(matches),
     )
+    return allow_parameters(statement)
 
 
 def _output(column: ColumnPlan) -> sql.Composed:

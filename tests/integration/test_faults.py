@@ -136,7 +136,8 @@ def test_stopped_within_a_phase(prepared: Place, phase: str, number: int) -> Non
         ended, seconds = running.stop(number)
         assert seconds < 5
         line = ended.failed_with(128 + number)
-        assert line == f"stopped by {signal.Signals(number).name}; nothing was changed; start again to resume"
+        name = signal.Signals(number).name
+        assert line == f"stopped by {name}; what was not committed was rolled back; start again to resume"
         has_ended_everywhere(prepared)
     assert_untouched(prepared)
     assert prepared.hash_files() == files
