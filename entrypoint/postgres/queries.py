@@ -30,7 +30,7 @@ def load_queries(package: str, file_name: str) -> dict[str, LiteralString]:
 
 
 def allow_parameters(statement: sql.Composed) -> sql.Composed:
-    """Double the percent signs in a statement's names: psycopg reads them as placeholders where it has some."""
+    """Double the percent signs in a statement's names: with parameters they begin a placeholder."""
     return sql.Composed([_double_percents(part) for part in statement])
 
 

@@ -93,7 +93,8 @@ class SourceDatabase:
         except apsw.SQLError:
             # A virtual table cannot be set up here, for want of its tokenizer, say: check all but those.
             names = self.connection.execute(
-                "SELECT 'sqlite_schema' UNION ALL SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage"
+                "SELECT 'sqlite_schema' UNION ALL"
+                " SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage"
             ).fetchall()
             quoted = [str(name).replace("'", "''") for (name,) in names]
             checks = [f"PRAGMA integrity_check('{name}')" for name in quoted]
