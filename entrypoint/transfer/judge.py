@@ -42,12 +42,12 @@ def refuse_judged_cells(
 
 
 def _read_distinct(source: SourceDatabase, table: TablePlan, text: str) -> Iterator[list[str]]:
-    rows = source.connection.execute(
-        f"SELECT DISTINCT {text} AS v FROM {quote(table.source.name)} WHERE v IS NOT NULL"
-    )
+    rows = source.connection.execute(f"SELECT DISTINCT {text} FROM {quote(table.source.name)}")
     batch: list[str] = []
     size = 0
     for (text_read,) in rows:
+        if text_read is None:  # NULL, or refused already
+            continue
         batch.append(str(text_read))
         size += len(batch[-1])
         if len(batch) >= _BATCH_SIZE or size >= _BATCH_CHARACTERS:
