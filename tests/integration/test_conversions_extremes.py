@@ -113,6 +113,14 @@ def test_json_that_only_jsonb_refuses(database: Database, tmp_path: Path) -> Non
     assert found.count == len(documents)
 
 
+@pytest.mark.parametrize("depth", [7, 600, 1500, 100_000])
+def test_arrays_nested_too_deeply_are_refused(depth: int, database: Database, tmp_path: Path) -> None:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, a int[])")
+    deep = "[" * depth + "1" + "]" * depth
+    path = write_table(tmp_path / "s.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, a)", [(1, deep)])
+    assert [(one.column, one.count) for one in find_refusals(database, path)] == [("a", 1)]
+
+
 def test_nesting_beyond_reason_is_refused_not_a_crash(database: Database, tmp_path: Path) -> None:
     database.execute("CREATE TABLE t (id int PRIMARY KEY, v jsonb, a int[])")
     deep = "[" * 100_000 + "]" * 100_000

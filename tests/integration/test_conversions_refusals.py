@@ -132,6 +132,8 @@ def test_rows_are_named_by_their_key(
         ("document", ['{"a": 1}'], ["[1]"]),
         ("stamp", ["2024-01-02 03:04:05"], ["1999-12-31"]),
         ("pair", ["(1,x)"], ["(a,x)", "(1)"]),
+        ("glad", ["good"], ["so so", "sad"]),
+        ("price", [1, 2.5, "3.10"], [0, 1000, 1.005]),
         ("regclass", ["pg_class"], ["no_such_table"]),
         ("moods", ['["so so"]', "{good}"], ['["bad"]']),
     ],
@@ -145,7 +147,8 @@ def test_postgresql_judges_the_types_that_only_it_knows(
         "CREATE DOMAIN document AS jsonb CHECK (jsonb_typeof(value) = 'object');"
         "CREATE DOMAIN stamp AS timestamptz CHECK (value > '2000-01-01');"
         "CREATE TYPE pair AS (a int, b text); CREATE TYPE mood AS ENUM ('so so', 'good');"
-        "CREATE DOMAIN moods AS mood[]"
+        "CREATE DOMAIN moods AS mood[]; CREATE DOMAIN glad AS mood CHECK (value = 'good');"
+        "CREATE DOMAIN price AS numeric(5,2) CHECK (value > 0)"
     )
     cells = [*good, *bad]
     rows: list[tuple[object, ...]] = list(enumerate(cells))

@@ -79,6 +79,16 @@ def test_zero_times_of_go_stand_beside_moments() -> None:
     assert infer_unit(gather([253402300799999, 1700000000000]))[0] == "ms"
 
 
+@pytest.mark.parametrize("unit", WINDOWS)
+def test_a_unit_is_told_from_1980_to_2100_alone(unit: str) -> None:
+    first = write_number(datetime(1980, 1, 1, tzinfo=UTC), unit)
+    last = write_number(datetime(2100, 1, 1, tzinfo=UTC), unit)
+    assert infer_unit(gather([first]))[0] == infer_unit(gather([last]))[0] == unit
+    for beyond in (first - 1, last + 1):
+        with pytest.raises(UnitUnknownError, match="cannot be told"):
+            infer_unit(gather([beyond]))
+
+
 def test_windows_do_not_overlap() -> None:
     bounds = sorted(WINDOWS.values())
     assert all(high < low for (_, high), (low, _) in pairwise(bounds))

@@ -172,9 +172,10 @@ def _convert_array(conversion: Conversion, cell: Cell) -> str:
         return text  # PostgreSQL's own spelling, {…}, or something it will refuse
     try:
         json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str)
+        is_of_documents = conversion.type.element in ("json", "jsonb")
+        return _spell_array(text.strip(_JSON_SPACE), is_of_documents=is_of_documents)
     except (json.JSONDecodeError, RecursionError):
         return text  # [1:2]={…} is PostgreSQL's spelling too
-    return _spell_array(text.strip(_JSON_SPACE), is_of_documents=conversion.type.element in ("json", "jsonb"))
 
 
 def _spell_array(text: str, *, is_of_documents: bool) -> str:
