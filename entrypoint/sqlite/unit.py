@@ -207,10 +207,11 @@ def _read_committed_frames(wal: BinaryIO, page_size: int) -> tuple[dict[int, int
 
 def _iterate_frames(wal: BinaryIO, page_size: int, salts: bytes) -> Iterator[tuple[int, int, int]]:
     offset = _WAL_HEADER_SIZE
-    while True:
+    size = wal.seek(0, os.SEEK_END)
+    while offset + _FRAME_HEADER_SIZE + page_size <= size:  # a frame that is cut short was never committed
         wal.seek(offset)
         frame = wal.read(_FRAME_HEADER_SIZE)
-        if len(frame) < _FRAME_HEADER_SIZE or frame[8:16] != salts:
+        if frame[8:16] != salts:
             return
         number, size_after_commit = struct.unpack(">II", frame[:8])
         yield number, size_after_commit, offset + _FRAME_HEADER_SIZE
