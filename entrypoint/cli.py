@@ -6,6 +6,8 @@ Owns argparse and nothing of what the commands do.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -154,14 +156,16 @@ def split_command(arguments: Sequence[str], parser: argparse.ArgumentParser) -> 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Do what the arguments say and return the exit code; `run` with a CMD does not return."""
     try:
-        return _dispatch(arguments)
+        return _flush_output(_dispatch(arguments))
     except Interrupted as interrupted:
         return _conclude(interrupted.error)
     except EntrypointError as error:
         return _conclude(error)
     except BrokenPipeError:
-        sys.stderr.close()
-        return 141  # as a shell reports SIGPIPE
+        # What is left to write goes nowhere, or the interpreter would complain at its end
+        # (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001  (the last resort: still one line and an exit code)
         return _conclude(
             EntrypointError(
@@ -170,6 +174,12 @@ def run_command_line(arguments: Sequence[str]) -> int:
             ),
             cause=error,
         )
+
+
+def _flush_output(code: int) -> int:
+    """Return `code` once everything is written: a reader that has gone is noticed here or never."""
+    sys.stdout.flush()
+    return code
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import Place, leave_in_wal, open_writer
-from tests.programs import wait_until
+from tests.programs import PROGRAM, ROOT, clean_environment, wait_until
 
 SCHEMA = "CREATE TABLE notes (id int PRIMARY KEY, body text)"
 SOURCE = (
@@ -326,3 +326,19 @@ def test_what_is_left_of_temporary_copies(prepared: Place, tmp_path: Path) -> No
     make_unit(prepared, "wal")
     prepared.run("migrate", "--dry-run", variables={"TMPDIR": str(tmp_path)}).succeeded()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("schema", "status")])
+def test_output_that_nobody_reads_any_more(prepared: Place, arguments: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [*PROGRAM, *arguments],
+        env=clean_environment(prepared.environment | {"PYTHONPATH": str(ROOT)}),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+        text=True,
+    )
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (141, "")
