@@ -20,7 +20,7 @@ def _choose_versions() -> list[int]:
     chosen = os.environ.get("ENTRYPOINT_TEST_POSTGRES")
     if not chosen:
         return sorted(found, reverse=True)
-    versions = [int(version) for version in chosen.split(",")]
+    versions = sorted((int(version) for version in chosen.split(",")), reverse=True)
     if missing := [version for version in versions if version not in found]:
         raise pytest.UsageError(f"PostgreSQL {missing} is not here; found: {sorted(found)}")
     return versions
@@ -36,10 +36,12 @@ def require(tool: str, is_present: bool) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "server" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "server", _choose_versions(), indirect=True, scope="session", ids=lambda v: f"pg{v}"
-        )
+    if "server" not in metafunc.fixturenames:
+        return
+    versions = _choose_versions()
+    if metafunc.definition.get_closest_marker("newest_server"):
+        versions = versions[:1]
+    metafunc.parametrize("server", versions, indirect=True, scope="session", ids=lambda v: f"pg{v}")
 
 
 @pytest.fixture(autouse=True)

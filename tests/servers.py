@@ -103,7 +103,7 @@ class Server:
         with (self.data / "postgresql.conf").open("a") as configuration:
             configuration.write(
                 f"listen_addresses='127.0.0.1'\nport={self.port}\nunix_socket_directories='{self.home}'\n"
-                "fsync=off\nsynchronous_commit=off\nfull_page_writes=off\nmax_connections=60\n"
+                "fsync=off\nfull_page_writes=off\nmax_connections=60\n"
                 "shared_buffers=64MB\nlogging_collector=off\nlog_min_messages=fatal\nwal_level=replica\n"
             )
 
