@@ -25,8 +25,10 @@ _SPECIAL_NUMBERS = frozenset({"nan", "inf", "-inf", "+inf", "infinity", "-infini
 # Integers up to here are doubles too (IEEE 754, 53 bits of significand).
 _EXACT_DOUBLE = 2**53
 # A real that lies this close to a decimal of the target's scale is that decimal, carried through binary
-# arithmetic; a relative error of a few units in the last place of a double.
-_FLOAT_NOISE = 4 * 2.0**-52
+# arithmetic: a few units in the last place of a double, or a billionth of the last decimal place that is
+# kept, which long sums reach (a thousand times 0.1) and differences leave (0.1 + 0.2 - 0.3).
+_FLOAT_NOISE = Decimal(4 * 2.0**-52)
+_PLACE_NOISE = Decimal("1e-9")
 
 
 def _text_of(cell: Cell) -> str:
@@ -108,7 +110,8 @@ def _fit_numeric(conversion: Conversion, value: Decimal, *, is_real: bool) -> st
     with localcontext(prec=max(precision, len(value.as_tuple().digits)) + abs(scale) + 1):
         rounded = value.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_EVEN)
         if rounded != value:
-            is_noise = is_real and abs(rounded - value) <= abs(value) * Decimal(_FLOAT_NOISE)
+            noise = max(abs(value) * _FLOAT_NOISE, _PLACE_NOISE.scaleb(-scale))
+            is_noise = is_real and abs(rounded - value) <= noise
             if not is_noise:
                 raise CellRefusedError(
                     f"has more than {scale} decimal place(s), which {conversion.type.name} would round away"
