@@ -46,13 +46,24 @@ def parse_sqlite_url(text: str) -> Path:
     if kind == "file":
         path = urlsplit("file:" + rest).path if rest.startswith("//") else rest
     else:
-        # SQLAlchemy's rule: after sqlite:/// comes the path, so that an absolute one has four slashes.
         path = rest.removeprefix("///") if rest.startswith("///") else rest.removeprefix("//")
     if not path or path == ":memory:":
         raise ConfigurationError(
             f"SQLITE_URL={text} names no file; use a path, file:/path or sqlite:////absolute/path"
         )
-    return Path(unquote(path))
+    return _settle(Path(unquote(path))) if rest.startswith("///") and kind != "file" else Path(unquote(path))
+
+
+def _settle(path: Path) -> Path:
+    """Decide what sqlite:///a/b means: a/b to SQLAlchemy, /a/b to those who read it as a URL of a file.
+
+    The one that exists is meant; where neither does, the one whose directory exists, SQLAlchemy's first.
+    """
+    absolute = Path("/") / path
+    for candidate in (path, absolute):
+        if os.path.lexists(candidate):
+            return candidate
+    return absolute if absolute.parent.is_dir() and not path.parent.is_dir() else path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

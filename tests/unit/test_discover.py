@@ -147,3 +147,17 @@ def test_a_named_source_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
     with pytest.raises((SourceNotFoundError, NotPermittedError)):
         find_named(str(tmp_path / "loop.db"))
+
+
+def test_three_slashes_mean_the_file_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    absolute = tmp_path / "data" / "app.db"
+    absolute.parent.mkdir()
+    as_url = f"sqlite://{absolute}"
+    assert as_url.count("/") == str(absolute).count("/") + 2
+    assert parse_sqlite_url(as_url) == absolute  # its directory is there
+    absolute.touch()
+    assert parse_sqlite_url(as_url) == absolute
+    assert parse_sqlite_url("sqlite:///data/app.db") == Path("data/app.db")
+    assert parse_sqlite_url("sqlite:///data/none.db") == Path("data/none.db")
+    assert parse_sqlite_url("sqlite:////data/app.db") == Path("/data/app.db")
