@@ -55,10 +55,23 @@ TEXTS = (
         ["", "\\.", "\\N", "t", "1", "0", "12.5", "-7", "1e3", "nan", "2024-01-02 03:04:05", *LABELS]
     )
 )
+MOMENTS: st.SearchStrategy[Cell] = st.builds(
+    "{:04d}-{:02d}-{:02d}{}{:02d}:{:02d}:{:02d}{}{}".format,
+    st.integers(0, 9999) | st.sampled_from([0, 1, 1900, 2000, 2023, 2024]),
+    st.integers(0, 13),
+    st.integers(0, 32) | st.integers(28, 31),
+    st.sampled_from([" ", "T", "t", "  "]),
+    st.integers(0, 25),
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.sampled_from(["", ".", ".1", ".123", ".999999", ".123456789", ",5", ".1x", ".\x00", ".é"]),
+    st.sampled_from(["", "Z", "z", "ZZ", "+02:00", " +0000 UTC", "\x00", "Z ", " "]),
+)
 CELLS: st.SearchStrategy[Cell] = st.none() | INTEGERS | REALS | TEXTS | st.binary(max_size=20) | UUIDS | JSON
 
 
 def parse_time(text: str) -> datetime:
+    assert "T" not in text
     if text.endswith("+00"):
         text += ":00"
     return datetime.fromisoformat(text)
@@ -98,7 +111,7 @@ def describe_type(name: str) -> TargetType:
 
 
 @pytest.mark.parametrize(("name", "unit"), MEANINGS)
-@given(cells=st.lists(CELLS, max_size=30), encoding=st.sampled_from(ENCODINGS))
+@given(cells=st.lists(CELLS | MOMENTS, max_size=30), encoding=st.sampled_from(ENCODINGS))
 @settings(max_examples=25, deadline=None)
 def test_both_ways_agree(name: str, unit: str | None, cells: list[Cell], encoding: str) -> None:
     conversion = choose_conversion(describe_type(name), unit=unit)

@@ -29,6 +29,7 @@ _TEXT = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?\s*", re.ASCII)
+_ISO_GLOB = "{d}{d}{d}{d}-{d}{d}-{d}{d}[ T]{d}{d}:{d}{d}:{d}{d}*".replace("{d}", "[0-9]")
 
 _MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -228,7 +229,41 @@ def _convert_time(conversion: Conversion, cell: Cell) -> str:
     return moment.replace(tzinfo=None, microsecond=_cut(moment.microsecond, digits)).time().isoformat()
 
 
-def _fast_timestamp(conversion: Conversion, cell: str) -> Fast | None:
+def _fast_timestamp(conversion: Conversion, cell: str) -> Fast:
+    texts = _fast_text(conversion, cell)
+    numbers = _fast_number(conversion, cell)
+    if numbers is None:
+        return texts
+    return Fast(
+        when=f"CASE typeof({cell}) WHEN 'text' THEN {texts.when} ELSE {numbers.when} END",
+        render=f"CASE typeof({cell}) WHEN 'text' THEN {texts.render} ELSE {numbers.render} END",
+    )
+
+
+def _fast_text(conversion: Conversion, cell: str) -> Fast:
+    """Cover `2024-01-02 03:04:05`, with T, a fraction and Z: what SQLite, JavaScript and most ORMs write.
+
+    SQLite's own calendar carries 30 February over into March, which the comparison finds.
+    """
+    moment = f"(substr({cell}, 1, 10) || ' ' || substr({cell}, 12, 8))"
+    rest = f"substr({cell}, 20)"
+    fraction = f"substr({cell}, 21, length({cell}) - 20 - ({cell} GLOB '*Z'))"
+    when = (
+        f"(typeof({cell}) = 'text' AND octet_length({cell}) = length({cell}) AND {cell} GLOB '{_ISO_GLOB}'"
+        f" AND {cell} >= '0001' AND strftime('%Y-%m-%d %H:%M:%S', {moment}) = {moment}"
+        f" AND ({rest} IN ('', 'Z') OR ({rest} GLOB '.[0-9]*' AND {fraction} NOT GLOB '*[^0-9]*')))"
+    )
+    render = moment
+    if digits := _digits_of(conversion):
+        render += (
+            f" || CASE WHEN {rest} GLOB '.*' THEN '.' || substr({fraction}, 1, {min(digits, 6)}) ELSE '' END"
+        )
+    if conversion.type.base == "timestamptz":
+        render += f" || CASE WHEN {cell} GLOB '*Z' THEN '+00' ELSE '' END"
+    return Fast(when=when, render=f"({render})")
+
+
+def _fast_number(conversion: Conversion, cell: str) -> Fast | None:
     per_second = PER_SECOND.get(conversion.unit or "")
     if per_second is None:
         return None
@@ -243,7 +278,9 @@ def _fast_timestamp(conversion: Conversion, cell: str) -> Fast | None:
         render += f" || '.' || substr(printf('%0{width}d', {beyond}), 1, {min(digits, 6)})"
     if conversion.type.base == "timestamptz":
         render += " || '+00'"
-    return Fast(when=f"typeof({cell}) = 'integer' AND {cell} BETWEEN {lowest} AND {highest}", render=render)
+    return Fast(
+        when=f"(typeof({cell}) = 'integer' AND {cell} BETWEEN {lowest} AND {highest})", render=f"({render})"
+    )
 
 
 TIMESTAMPTZ = Converter(
