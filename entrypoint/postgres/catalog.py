@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from entrypoint.model import (
     ForeignKey,
@@ -51,6 +52,15 @@ def read_tables(connection: psycopg.Connection[Any], *, ledger_schema: str) -> t
         )
         for oid, schema, name, is_partitioned, is_owned, has_row_security in rows
     )
+
+
+def own_rows(table: TargetTable) -> sql.Composed:
+    """Return what to select from, or update, for a table's rows without those of tables that inherit from it.
+
+    The rows of a partitioned table are its partitions' (manual, "Inheritance" and "Table Partitioning").
+    """
+    name = sql.Identifier(table.schema, table.name)
+    return sql.SQL("{}" if table.is_partitioned else "ONLY {}").format(name)
 
 
 def _make_column(

@@ -26,7 +26,8 @@ SELECT a.attrelid, a.attname,
            WHERE o.oprname = '=' AND (o.oprcanmerge OR o.oprcanhash)
              AND o.oprleft = coalesce(element.oid, base.oid) AND o.oprright = o.oprleft),
        a.attnotnull OR base.is_not_null,
-       a.atthasdef OR a.attidentity <> '',
+       a.atthasdef OR a.attidentity <> ''
+           OR EXISTS (SELECT FROM pg_type d WHERE d.oid = a.atttypid AND d.typdefault IS NOT NULL),
        a.attgenerated <> '',
        a.attidentity::text,
        sequence.schema, sequence.name, sequence.seqincrement, sequence.seqmin, sequence.seqmax
@@ -76,6 +77,7 @@ WHERE i.indrelid = ANY (%(oids)s::oid[])
 ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, c.relname
 
 -- name: foreign_keys
+-- Those that are enforced: conenforced came with PostgreSQL 18.
 SELECT f.conrelid, f.conname, n.nspname, r.relname, f.condeferrable, f.confmatchtype = 'f',
        ARRAY(SELECT a.attname::text FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, position)
              JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum ORDER BY k.position),
@@ -84,7 +86,7 @@ SELECT f.conrelid, f.conname, n.nspname, r.relname, f.condeferrable, f.confmatch
 FROM pg_constraint f
 JOIN pg_class r ON r.oid = f.confrelid
 JOIN pg_namespace n ON n.oid = r.relnamespace
-WHERE f.contype = 'f' AND f.conparentid = 0 AND f.conrelid = ANY (%(oids)s::oid[])
+WHERE f.contype = 'f' AND coalesce((to_jsonb(f) ->> 'conenforced')::boolean, true) AND f.conparentid = 0 AND f.conrelid = ANY (%(oids)s::oid[])
 ORDER BY f.conrelid, f.conname
 
 -- name: triggers

@@ -44,6 +44,10 @@ _SERVER_SETTINGS = {
     "tcp_keepalives_count": "3",
 }
 
+# A session is idle while another holds the lock, or SCHEMA_COMMAND runs: that is no reason to end it.
+_IDLE_SETTINGS = {"idle_session_timeout": "0"}
+_FIRST_WITH_IDLE_TIMEOUT = 14_00_00
+
 _UNWRITABLE_ATTRIBUTES = frozenset({"read-only", "standby"})
 
 _NAME_LIMIT_BYTES = 63  # NAMEDATALEN - 1: PostgreSQL cuts application_name there
@@ -214,7 +218,8 @@ def _open(parameters: dict[str, str], *, server: str, deadline: float, settings:
         _require_writable(server, in_recovery=in_recovery == b"t", is_read_only=read_only == b"on")
         has_pooler = pid != str(pgconn.backend_pid).encode()
         if not has_pooler:
-            settings = {**_SERVER_SETTINGS, **settings}
+            idle = _IDLE_SETTINGS if pgconn.server_version >= _FIRST_WITH_IDLE_TIMEOUT else {}
+            settings = {**_SERVER_SETTINGS, **idle, **settings}
         elif settings and pooler.is_transaction_pooled(
             pgconn, parameters=parameters, server=server, deadline=deadline
         ):

@@ -18,6 +18,7 @@ from psycopg import sql
 from entrypoint import log
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
+from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase, translate_errors
@@ -124,7 +125,7 @@ def _load_table(
                 remedy="stop whatever still uses the source and start again",
             )
 
-    standing = _count_rows(connection, target)
+    standing = _count_rows(connection, table)
     if not table.rows:
         inserted = unchanged = preserved = overwritten = 0
     elif not standing:
@@ -146,8 +147,8 @@ def _load_table(
     )
 
 
-def _count_rows(connection: psycopg.Connection[Any], target: sql.Identifier) -> int:
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(target)).fetchone()
+def _count_rows(connection: psycopg.Connection[Any], table: TablePlan) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table.target))).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, TablePlan
+from entrypoint.postgres.catalog import own_rows
 
 ConflictPolicy = Literal["preserve", "overwrite", "fail"]
 
@@ -65,9 +66,10 @@ def _merge_by_key(
     inserted = connection.execute(
         sql.SQL(
             "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {staging} s"
-            " WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same_key})"
+            " WHERE NOT EXISTS (SELECT FROM {standing} t WHERE {same_key})"
         ).format(
             target=_target(table),
+            standing=own_rows(table.target),
             columns=_list(column.target.name for column in table.columns),
             staging=_STAGING,
             same_key=_same_key(table),
@@ -98,7 +100,7 @@ def _refuse_conflicts(connection: psycopg.Connection[Any], table: TablePlan, cou
         ).format(
             key=sql.SQL(", ").join(sql.Identifier("s", name) for name in table.key),
             staging=_STAGING,
-            target=_target(table),
+            target=own_rows(table.target),
             same_key=_same_key(table),
             same_row=_same_row(table.columns),
             limit=sql.Literal(_KEYS_SHOWN),
@@ -114,7 +116,7 @@ def _refuse_conflicts(connection: psycopg.Connection[Any], table: TablePlan, cou
 def _count_differing(connection: psycopg.Connection[Any], table: TablePlan) -> int:
     row = connection.execute(
         sql.SQL("SELECT count(*) FROM {} s JOIN {} t ON {} WHERE NOT ({})").format(
-            _STAGING, _target(table), _same_key(table), _same_row(table.columns)
+            _STAGING, own_rows(table.target), _same_key(table), _same_row(table.columns)
         )
     ).fetchone()
     assert row is not None
@@ -130,7 +132,7 @@ def _overwrite(connection: psycopg.Connection[Any], table: TablePlan) -> int:
     ]
     return connection.execute(
         sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {} AND NOT ({})").format(
-            _target(table),
+            own_rows(table.target),
             sql.SQL(", ").join(
                 sql.SQL("{} = {}").format(
                     sql.Identifier(column.target.name), sql.Identifier("s", column.target.name)
@@ -152,10 +154,11 @@ def _merge_multiset(connection: psycopg.Connection[Any], table: TablePlan) -> tu
             " SELECT {columns} FROM (SELECT s.*, {row_s} AS entrypoint_row,"
             " row_number() OVER (PARTITION BY {row_s}) AS entrypoint_nth FROM {staging} s) arriving"
             " LEFT JOIN (SELECT {row_t} AS entrypoint_row, count(*) AS entrypoint_standing"
-            " FROM {target} t GROUP BY 1) present USING (entrypoint_row)"
+            " FROM {standing} t GROUP BY 1) present USING (entrypoint_row)"
             " WHERE entrypoint_nth > coalesce(entrypoint_standing, 0)"
         ).format(
             target=_target(table),
+            standing=own_rows(table.target),
             columns=_list(names),
             staging=_STAGING,
             row_s=_row_text("s", names),

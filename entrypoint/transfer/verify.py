@@ -18,6 +18,7 @@ from psycopg import sql
 
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
+from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
@@ -120,9 +121,7 @@ def _verify_counts(connection: psycopg.Connection[Any], plan: Plan, result: Load
     """Hold every table's row count against what it held before and what was inserted."""
     wrong = []
     for table, outcome in zip(plan.tables, result.tables, strict=True):
-        row = connection.execute(
-            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table.target.schema, table.target.name))
-        ).fetchone()
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table.target))).fetchone()
         assert row is not None
         accounted = outcome.inserted + outcome.unchanged + outcome.preserved + outcome.overwritten
         if row[0] != outcome.standing + outcome.inserted or accounted != table.rows:
@@ -253,7 +252,7 @@ def _select_counterparts(table: TablePlan, compared: list[ColumnPlan]) -> sql.Co
         sql.SQL(", ").join(_output(column) for column in compared),
         sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(table.key)),
         sql.SQL(", ").join(names),
-        sql.Identifier(table.target.schema, table.target.name),
+        own_rows(table.target),
         sql.SQL(" AND ").join(matches),
     )
     return allow_parameters(statement)
@@ -383,7 +382,7 @@ def _hash_target(
 ) -> Iterator[int]:
     statement = sql.SQL("SELECT {} FROM {} t").format(
         sql.SQL(", ").join(_output(column) for column in columns),
-        sql.Identifier(table.target.schema, table.target.name),
+        own_rows(table.target),
     )
     with connection.cursor(name="entrypoint_verify") as cursor:
         cursor.itersize = _BATCH_ROWS
