@@ -178,6 +178,29 @@ def leave_in_wal(path: Path, schema: str, rows: Iterable[str]) -> None:
                 shutil.copy(f"{live}{suffix}", f"{path}{suffix}")
 
 
+def leave_hot_journal(path: Path) -> None:
+    """Make a unit as a killed writer leaves it: uncommitted pages in the database, old ones in the journal.
+
+    Committed are 500 rows of `notes (id, body)`, each with the body `old <id>`.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        live = Path(directory) / "live.db"
+        with closing(sqlite3.connect(live, isolation_level=None)) as connection:
+            connection.execute("PRAGMA page_size = 1024")
+            connection.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)")
+            connection.execute(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
+                " INSERT INTO notes SELECT i, 'old ' || i FROM n"
+            )
+            connection.execute("PRAGMA cache_size = 2")
+            connection.execute("PRAGMA cache_spill = 2")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("UPDATE notes SET body = 'uncommitted ' || id")
+            for suffix in ("", "-journal"):
+                shutil.copy(f"{live}{suffix}", f"{path}{suffix}")
+            connection.execute("ROLLBACK")
+
+
 @contextmanager
 def make_place(database: Database) -> Iterator[Place]:
     """A place below /tmp that other users may enter, unlike pytest's directories."""

@@ -81,7 +81,7 @@ class Finds:
     unreadable: tuple[Path, ...] = ()
 
 
-_NOT_A_DATABASE = {
+NOT_A_DATABASE = {
     "empty": "0 bytes",
     "truncated": "shorter than its header says",
     "not_sqlite": "its first bytes are not SQLite's: encrypted, or another kind of file",
@@ -107,8 +107,8 @@ def find_candidates(paths: Iterable[str]) -> Finds:
         elif path.suffix.lower() in _DATABASE_SUFFIXES:
             if kind == "unreadable":
                 unreadable.append(path)
-            elif kind in _NOT_A_DATABASE:
-                skipped.append((path, _NOT_A_DATABASE[kind]))
+            elif kind in NOT_A_DATABASE:
+                skipped.append((path, NOT_A_DATABASE[kind]))
     return Finds(
         groups=tuple(tuple(group) for group in groups.values()),
         skipped=tuple(skipped),

@@ -15,7 +15,14 @@ from entrypoint import log
 from entrypoint.errors import NotPermittedError
 from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
-from entrypoint.transfer.discover import RETIRED, Finds, find_candidates, find_named, parse_sqlite_url
+from entrypoint.transfer.discover import (
+    NOT_A_DATABASE,
+    RETIRED,
+    Finds,
+    find_candidates,
+    find_named,
+    parse_sqlite_url,
+)
 from entrypoint.transfer.ledger import Success
 
 
@@ -67,7 +74,7 @@ def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
             success = recognise(path, successes)
             if success is None:
                 unknown.append(path)
-            elif success.retired_path is None or not success.retired_path.exists():
+            elif success.retired_path is None or not _is_present(success.retired_path):
                 unretired.append((path, success))
             else:
                 log.get_logger().debug("source_copy_ignored", path=str(path), run=success.id)
@@ -156,10 +163,25 @@ def _find(settings: Settings, successes: tuple[Success, ...]) -> Finds:
     if settings.sqlite_url is None:
         return find_candidates(settings.sqlite_paths)
     named = parse_sqlite_url(settings.sqlite_url)
-    # Once migrated it is expected to be gone; before that its absence is an error.
-    if any(success.path == named.resolve() for success in successes) and not named.exists():
-        return Finds(groups=())
+    if any(success.path == named.resolve() for success in successes):
+        # Once migrated it is expected to be gone, and no start depends on what lies in its place.
+        match kind := unit.classify(named):
+            case "missing" | "not_regular":
+                return Finds(groups=())
+            case "unreadable":
+                return Finds(groups=(), unreadable=(named,))
+            case "empty" | "truncated" | "not_sqlite":
+                return Finds(groups=(), skipped=((named, NOT_A_DATABASE[kind]),))
     return Finds(groups=((find_named(settings.sqlite_url),),))
+
+
+def _is_present(path: Path) -> bool:
+    """As `Path.exists`, which raises where a directory on the way may not be entered."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _find_unrecorded(successes: tuple[Success, ...]) -> list[tuple[Path, Success]]:
@@ -167,7 +189,7 @@ def _find_unrecorded(successes: tuple[Success, ...]) -> list[tuple[Path, Success
     known = {success.retired_path for success in successes}
     found = []
     for success in successes:
-        if success.retired_path is not None or success.path.exists():
+        if success.retired_path is not None or _is_present(success.path):
             continue
         for path in sorted(success.path.parent.glob(escape(success.path.name) + ".migrated-*")):
             if path in known or not is_retired_name(path) or unit.classify(path) != "sqlite":
@@ -188,8 +210,8 @@ def _find_left_behind(successes: tuple[Success, ...]) -> list[tuple[Path, Path]]
         (success.path, success.retired_path)
         for success in successes
         if success.retired_path is not None
-        and success.retired_path.exists()
-        and not success.path.exists()
+        and _is_present(success.retired_path)
+        and not _is_present(success.path)
         and unit.list_unit_files(success.path)
         and is_renamable(success.path)
     ]

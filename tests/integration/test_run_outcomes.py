@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.places import Place, leave_in_wal, open_writer
+from tests.places import Place, leave_hot_journal, leave_in_wal, open_writer
 from tests.programs import PROGRAM, ROOT, clean_environment, wait_until
 
 SCHEMA = "CREATE TABLE notes (id int PRIMARY KEY, body text)"
@@ -342,3 +342,37 @@ def test_output_that_nobody_reads_any_more(prepared: Place, arguments: tuple[str
     )
     os.close(writing)
     assert (result.returncode, result.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("content", [b"", b"recreated, and no database", b"SQLite format 3\x00 cut"])
+def test_a_named_source_that_is_made_anew_once_it_is_migrated(prepared: Place, content: bytes) -> None:
+    """An application may make its file again; that is no reason not to start for ever after."""
+    prepared.write_source(SOURCE)
+    variables = {"SQLITE_URL": str(prepared.file)}
+    prepared.run(variables=variables).succeeded()
+    prepared.file.write_bytes(content)
+    ended = prepared.run(variables=variables).succeeded()
+    assert ended.names == ["source_candidate_skipped"]
+    assert prepared.file.read_bytes() == content
+
+
+@needs_root
+@pytest.mark.parametrize("named", [True, False])
+def test_a_directory_that_may_not_be_entered_any_more(prepared: Place, named: bool) -> None:
+    """Once the data is migrated, a start does not depend on the old place."""
+    prepared.write_source(SOURCE)
+    variables = {"SQLITE_URL": str(prepared.file)} if named else {}
+    prepared.run(variables=variables).succeeded()
+    prepared.data.chmod(0o700)
+    assert prepared.run(variables=variables, user="nobody").succeeded().stdout == ""
+
+
+@needs_root
+def test_a_hot_journal_that_cannot_be_rolled_back_in_place(prepared: Place) -> None:
+    leave_hot_journal(prepared.file)
+    files = prepared.hash_files()
+    prepared.run(user="nobody").succeeded()
+    assert prepared.rows("SELECT count(*) FROM notes WHERE body = 'old ' || id") == [(500,)]
+    assert prepared.hash_files() == files
+    assert prepared.run(user="nobody").succeeded().names == ["source_not_retired"]
+    assert len(prepared.runs()) == 1

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from decimal import Decimal
 
 from entrypoint.postgres.lock import NAMESPACE, _derive_key
-from tests.places import Place, leave_in_wal, open_writer, read_source
+from tests.places import Place, leave_hot_journal, leave_in_wal, read_source
 
 CHINOOK_SOURCE = """
 CREATE TABLE [Artist] ([ArtistId] INTEGER NOT NULL, [Name] NVARCHAR(120),
@@ -177,23 +176,8 @@ def test_rows_that_are_only_in_the_write_ahead_log(place: Place) -> None:
 
 
 def test_a_hot_journal_is_rolled_back_first(place: Place) -> None:
-    """As a killed writer leaves it: its uncommitted pages in the database, the old ones in the journal."""
     place.write_schema("CREATE TABLE notes (id int PRIMARY KEY, body text)")
-    live = place.write_source(
-        "PRAGMA page_size = 1024; CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);"
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
-        " INSERT INTO notes SELECT i, 'old ' || i FROM n",
-        "live.tmp",
-    )
-    with open_writer(live) as writer:
-        writer.execute("PRAGMA cache_size = 2")
-        writer.execute("PRAGMA cache_spill = 2")
-        writer.execute("BEGIN IMMEDIATE")
-        writer.execute("UPDATE notes SET body = 'uncommitted ' || id")
-        for suffix in ("", "-journal"):
-            shutil.copy(f"{live}{suffix}", f"{place.file}{suffix}")
-        writer.execute("ROLLBACK")
-    live.unlink()
+    leave_hot_journal(place.file)
     assert b"uncommitted" in place.file.read_bytes()
     place.run("schema", "up").succeeded()
     before = place.hash_files()
