@@ -208,6 +208,8 @@ class TablePlan:
     Attributes:
         key: target columns rows are matched by; empty: rows are a multiset.
         rows: in the source.
+        rejected: of those, the ones that are quarantined instead of loaded.
+        condition: SQL over the source table that holds for the others; None: for all.
     """
 
     source: SourceTable
@@ -215,6 +217,12 @@ class TablePlan:
     columns: tuple[ColumnPlan, ...]
     key: tuple[str, ...]
     rows: int = 0
+    rejected: int = 0
+    condition: str | None = None
+
+    @property
+    def rows_taken(self) -> int:
+        return self.rows - self.rejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +253,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     refusals: tuple[Refusal, ...]
     notes: tuple[str, ...]
+    quarantined: tuple[Refusal, ...] = ()
     deferred: tuple[tuple[str, str], ...] = field(default=())
 
     @property
@@ -257,7 +266,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableResult:
-    """What became of one table's rows; the four outcomes add up to `rows`.
+    """What became of one table's rows; the five outcomes add up to `rows`.
 
     Attributes:
         standing: rows the target held before.
@@ -271,6 +280,7 @@ class TableResult:
     unchanged: int
     preserved: int
     overwritten: int
+    quarantined: int
     seconds: float
 
 

@@ -33,13 +33,13 @@ class ProgressReporter:
 
     def begin(self, plan: Plan) -> None:
         """A load of `plan` begins."""
-        self._plan_rows = plan.rows
+        self._plan_rows = sum(table.rows_taken for table in plan.tables)
         self._started = self._reported = time.monotonic()
 
     def advance(self, table: TablePlan, rows: int) -> None:
         """`rows` rows of `table` have been sent; tables come one after the other."""
         if self._table is not None and self._table is not table:
-            self._finished_rows += self._table.rows
+            self._finished_rows += self._table.rows_taken
         self._table = table
         now = time.monotonic()
         interval = _SECONDS_BETWEEN_DRAWS if self._bar else _SECONDS_BETWEEN_LINES

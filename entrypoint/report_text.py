@@ -70,10 +70,16 @@ def write_plan(plan: Plan, *, source: str) -> str:
         parts.append("left out:\n" + "\n".join(f"  {item.name}: {item.reason}" for item in plan.skipped))
     if plan.notes:
         parts.append("notes:\n" + "\n".join(f"  {note}" for note in plan.notes))
+    if plan.quarantined:
+        parts.append("quarantined:\n" + "\n".join(write_refusal(refusal) for refusal in plan.quarantined))
     if plan.refusals:
         parts.append("refused:\n" + "\n".join(write_refusal(refusal) for refusal in plan.refusals))
     else:
-        parts.append(f"{plan.rows:,} rows of {len(plan.tables)} tables would be migrated; nothing is refused")
+        taken = sum(table.rows_taken for table in plan.tables)
+        rest = f", {plan.rows - taken:,} quarantined" if plan.rows != taken else ""
+        parts.append(
+            f"{taken:,} rows of {len(plan.tables)} tables would be migrated{rest}; nothing is refused"
+        )
     return "\n\n".join(parts)
 
 
@@ -93,7 +99,17 @@ def write_refusal(refusal: Refusal) -> str:
 def write_result(result: LoadResult) -> str:
     """Return what became of every table's rows."""
     table = write_table(
-        ("table", "target", "rows", "inserted", "unchanged", "preserved", "overwritten", "seconds"),
+        (
+            "table",
+            "target",
+            "rows",
+            "inserted",
+            "unchanged",
+            "preserved",
+            "overwritten",
+            "quarantined",
+            "seconds",
+        ),
         (
             (
                 item.table,
@@ -103,6 +119,7 @@ def write_result(result: LoadResult) -> str:
                 item.unchanged,
                 item.preserved,
                 item.overwritten,
+                item.quarantined,
                 f"{item.seconds:.2f}",
             )
             for item in result.tables

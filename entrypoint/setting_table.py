@@ -102,7 +102,7 @@ SETTINGS: tuple[Setting, ...] = (
             default="preserve", parse=_V.one_of("preserve", "overwrite", "fail"),
             help="a row whose key exists in PostgreSQL with other values"),
     Setting(variable="ON_REJECT", field="on_reject", metavar="fail|quarantine", default="fail",
-            parse=_V.parse_reject_policy,
+            parse=_V.one_of("fail", "quarantine"),
             help="a row that cannot be converted, or whose foreign key leads nowhere"),
     Setting(variable="VERIFY", field="verify", metavar="auto|counts|full", default="auto",
             parse=_V.one_of("auto", "counts", "full"),

@@ -98,14 +98,6 @@ def one_of(*accepted: str) -> Callable[[str], str]:
     return parse_choice
 
 
-def parse_reject_policy(text: str) -> str:
-    """Return the policy for cells that cannot be taken; one of the contract's two is still to come."""
-    policy = one_of("fail", "quarantine")(text)
-    if policy == "quarantine":
-        raise RefusedValueError("is not available in this version: accepted is fail")
-    return policy
-
-
 def parse_optional(text: str) -> str | None:
     """Return the text itself, None where it is empty."""
     return text or None

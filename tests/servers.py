@@ -96,10 +96,8 @@ class Server:
             nobody = pwd.getpwnam("nobody")
             for path in (self.home, self.home / "password"):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        self.run(
-            ["initdb", "-D", self.data, "-U", SUPERUSER, "--pwfile", self.home / "password"]
-            + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        )
+        options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        self.run(["initdb", "-D", self.data, "-U", SUPERUSER, "--pwfile", self.home / "password", *options])
         with (self.data / "postgresql.conf").open("a") as configuration:
             configuration.write(
                 f"listen_addresses='127.0.0.1'\nport={self.port}\nunix_socket_directories='{self.home}'\n"
@@ -145,9 +143,7 @@ class Database:
 
     @property
     def url(self) -> str:
-        return (
-            f"postgresql://{self.owner}:{self.password}@{self.server.host}:{self.server.port}/{self.name}"
-        )
+        return f"postgresql://{self.owner}:{self.password}@{self.server.host}:{self.server.port}/{self.name}"
 
     @property
     def superuser_url(self) -> str:

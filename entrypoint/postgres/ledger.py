@@ -15,7 +15,7 @@ from psycopg import sql
 def is_ledger_present(connection: psycopg.Connection[Any], schema: str) -> bool:
     """Tell whether the ledger's newest table stands in `schema`."""
     row = connection.execute(
-        "SELECT to_regclass(format('%%I.runs', %s::text)) IS NOT NULL", (schema,)
+        "SELECT to_regclass(format('%%I.rejects', %s::text)) IS NOT NULL", (schema,)
     ).fetchone()
     return row is not None and bool(row[0])
 

@@ -30,4 +30,15 @@ CREATE TABLE IF NOT EXISTS {schema}.runs (
     report                jsonb NOT NULL
 );
 
+CREATE TABLE IF NOT EXISTS {schema}.rejects (
+    run_id        bigint NOT NULL REFERENCES {schema}.runs,
+    source_table  text NOT NULL,
+    source_key    text NOT NULL,
+    source_column text,
+    reason        text NOT NULL,
+    cells         jsonb NOT NULL        -- by column: storage class, and value or hex of all bytes
+);
+
+CREATE INDEX IF NOT EXISTS rejects_run_id_idx ON {schema}.rejects (run_id);
+
 CREATE INDEX IF NOT EXISTS runs_source_sha256_idx ON {schema}.runs (source_sha256) WHERE outcome = 'succeeded';

@@ -5,7 +5,7 @@ Owns nothing but spelling: the SQL of a planned column's cell, a row's key, a va
 
 from __future__ import annotations
 
-from entrypoint.model import ColumnPlan, SourceTable
+from entrypoint.model import ColumnPlan, SourceTable, TablePlan
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
 from entrypoint.transfer.conversions import raw_cell
@@ -21,6 +21,12 @@ def column_cell(column: ColumnPlan) -> str:
     """
     assert column.source is not None
     return f"(+{quote(column.source.name)} COLLATE BINARY)"
+
+
+def taken_rows(table: TablePlan) -> str:
+    """Return what stands behind FROM for the rows of a planned table that are loaded."""
+    condition = f" WHERE {table.condition}" if table.condition else ""
+    return f"{quote(table.source.name)}{condition}"
 
 
 def has_data(source: SourceDatabase, table: str, column: str | None) -> bool:
@@ -80,10 +86,21 @@ def read_examples(
     return keys, tuple(rows[0][len(parts) :])
 
 
+def find_row_identity(table: SourceTable) -> tuple[str, ...]:
+    """Return the SQL of what tells a table's rows apart: rowid or primary key; empty if nothing can."""
+    if not table.has_rowid:
+        return tuple(quote(name) for name in table.key)
+    return (free,) if (free := _find_rowid_name(table)) else ()
+
+
+def _find_rowid_name(table: SourceTable) -> str | None:
+    taken = {column.name.lower() for column in table.columns}
+    return next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
+
+
 def _key_cells(table: SourceTable) -> dict[str, str]:
     """Return the SQL of a row's key cells by name: the primary key, else the rowid by a name that is free."""
     if table.key:
         return {name: f"(+{quote(name)})" for name in table.key}
-    taken = {column.name.lower() for column in table.columns}
-    free = [name for name in ("rowid", "_rowid_", "oid") if name not in taken]
-    return {"rowid": free[0]} if table.has_rowid and free else {}
+    free = _find_rowid_name(table)
+    return {"rowid": free} if table.has_rowid and free else {}

@@ -18,8 +18,10 @@ from entrypoint.sqlite.source import SourceDatabase, translate_errors
 from entrypoint.transfer.cells import column_cell, read_examples, read_keys, show_value
 from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
 from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
+from entrypoint.transfer.findings import Findings
 from entrypoint.transfer.judge import refuse_judged_cells
 from entrypoint.transfer.orphans import refuse_orphans
+from entrypoint.transfer.rejects import Rejects
 
 # SQLite returns at most 2000 columns (SQLITE_MAX_COLUMN); a question asks for up to nine about each.
 _COLUMNS_A_SCAN = 200
@@ -31,23 +33,40 @@ class Judged:
 
     plan: Plan
     faces: FaceMaker
+    rejects: Rejects
 
 
-def judge_cells(source: SourceDatabase, plan: Plan, connection: psycopg.Connection[Any]) -> Judged:
-    """Return the plan with units, row counts and the refusals of every cell that cannot be taken."""
+def judge_cells(
+    source: SourceDatabase, plan: Plan, connection: psycopg.Connection[Any], *, can_quarantine: bool
+) -> Judged:
+    """Return the plan with units, row counts and the refusals of every cell that cannot be taken.
+
+    Args:
+        source: open.
+        plan: of tables and columns.
+        connection: inside a transaction.
+        can_quarantine: leave rows with such cells out of the load instead of refusing it.
+    """
     faces = FaceMaker(source)
-    refusals = list(plan.refusals)
-    notes = list(plan.notes)
-    tables = []
+    findings = Findings(Rejects(source), plan, can_quarantine=can_quarantine)
     with translate_errors(source.path):
-        for table in plan.tables:
-            with_units = _infer_units(source, table)
-            counted = _judge_table(source, with_units, faces, refusals, notes)
-            refusals += refuse_judged_cells(source, counted, faces, connection)
-            tables.append(counted)
-        refusals += refuse_orphans(source, tuple(tables), faces, connection)
-    judged = replace(plan, tables=tuple(tables), refusals=tuple(refusals), notes=tuple(notes))
-    return Judged(plan=judged, faces=faces)
+        tables = [
+            _judge_table(source, _infer_units(source, findings.watch(table)), faces, findings, connection)
+            for table in plan.tables
+        ]
+        refuse_orphans(source, tuple(tables), faces, connection, findings)
+        counted = tuple(findings.conclude(table) for table in tables)
+    return Judged(
+        plan=replace(
+            plan,
+            tables=counted,
+            refusals=tuple(findings.refusals),
+            quarantined=tuple(findings.quarantined),
+            notes=tuple(findings.notes),
+        ),
+        faces=faces,
+        rejects=findings.rejects,
+    )
 
 
 # --- units of numbers that are times -------------------------------------------------------------
@@ -124,8 +143,8 @@ def _judge_table(
     source: SourceDatabase,
     table: TablePlan,
     faces: FaceMaker,
-    refusals: list[Refusal],
-    notes: list[str],
+    findings: Findings,
+    connection: psycopg.Connection[Any],
 ) -> TablePlan:
     columns = [column for column in table.columns if column.source]
     made = [faces.make(column.conversion, column_cell(column)) for column in columns]
@@ -143,15 +162,16 @@ def _judge_table(
         assert column.source is not None
         refused, nulls, blobs = counts[3 * position : 3 * position + 3]
         if refused:
-            refusals += _describe_refused(source, table, column, face, faces)
+            _refuse_cells(source, table, column, face, faces, findings)
         if nulls:
-            refusals.append(_describe_nulls(source, table, column, nulls))
+            findings.refuse(table, _describe_nulls(source, table, column, nulls), _null_condition(column))
         if blobs:
-            notes.append(
+            findings.notes.append(
                 f"{table.source.name}.{column.source.name}: {blobs} blob(s) that are UTF-8 text become text"
             )
         if column.conversion.unit:
-            notes.append(f"{table.source.name}.{column.source.name}: {column.conversion.evidence}")
+            findings.notes.append(f"{table.source.name}.{column.source.name}: {column.conversion.evidence}")
+    refuse_judged_cells(source, table, faces, connection, findings)
     return replace(table, rows=int(rows))
 
 
@@ -174,17 +194,21 @@ def _describe_nulls(source: SourceDatabase, table: TablePlan, column: ColumnPlan
     )
 
 
-def _describe_refused(
-    source: SourceDatabase, table: TablePlan, column: ColumnPlan, face: Faces, faces: FaceMaker
-) -> list[Refusal]:
-    """Return one refusal per storage class, with the first row's value and reason, and the first few keys."""
+def _refuse_cells(
+    source: SourceDatabase,
+    table: TablePlan,
+    column: ColumnPlan,
+    face: Faces,
+    faces: FaceMaker,
+    findings: Findings,
+) -> None:
+    """Refuse a column's cells by storage class, with the first one's value and reason, and the first keys."""
     assert column.source is not None
     cell = column_cell(column)
     name = quote(table.source.name)
     found = source.connection.execute(
         f"SELECT typeof({cell}), count(*) FROM {name} WHERE {face.refuses} GROUP BY 1"
     ).fetchall()
-    refusals = []
     for storage_class, count in found:
         condition = f"typeof({cell}) = '{storage_class}' AND {face.refuses}"
         keys, (raw,) = read_examples(source, table.source, condition, (raw_cell(cell),))
@@ -194,25 +218,25 @@ def _describe_refused(
             f"correct it in the source ({column.target.type.name} takes "
             f"{CONVERTERS[column.conversion.kind].accepts})"
         )
-        if storage_class in ("integer", "real") and _lacks_unit(column):
+        lacks_unit = storage_class in ("integer", "real") and _lacks_unit(column)
+        if lacks_unit:
             reason = column.conversion.evidence or reason
             remedy = (
                 f'state it in the mapping file: [tables."{table.source.name}".columns] '
                 f'"{column.source.name}" = {{ unit = "ms" }} (s, ms, us, ns or julian)'
             )
-        refusals.append(
-            Refusal(
-                table=table.source.name,
-                column=column.source.name,
-                storage_class=str(storage_class),
-                value=show_value(raw, is_text=is_text, encoding=source.encoding),
-                reason=reason,
-                remedy=remedy,
-                keys=keys,
-                count=int(count),  # type: ignore[arg-type]
-            )
+        refusal = Refusal(
+            table=table.source.name,
+            column=column.source.name,
+            storage_class=str(storage_class),
+            value=show_value(raw, is_text=is_text, encoding=source.encoding),
+            reason=reason,
+            remedy=remedy,
+            keys=keys,
+            count=int(count),  # type: ignore[arg-type]
         )
-    return refusals
+        # A unit is missing for the whole column, and one line of the mapping file settles it.
+        findings.refuse(table, refusal, condition, is_about_rows=not lacks_unit)
 
 
 def _lacks_unit(column: ColumnPlan) -> bool:

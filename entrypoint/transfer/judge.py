@@ -16,6 +16,7 @@ from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, read_examples, show_value
 from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, is_judged_by_target, raw_cell
+from entrypoint.transfer.findings import Findings
 
 # What is sent at once: many short texts, or a few long ones.
 _BATCH_SIZE = 2000
@@ -23,10 +24,13 @@ _BATCH_CHARACTERS = 4 * 1024 * 1024
 
 
 def refuse_judged_cells(
-    source: SourceDatabase, table: TablePlan, faces: FaceMaker, connection: psycopg.Connection[Any]
-) -> list[Refusal]:
-    """Return a refusal for every column of the table that holds text its type's input function refuses."""
-    refusals = []
+    source: SourceDatabase,
+    table: TablePlan,
+    faces: FaceMaker,
+    connection: psycopg.Connection[Any],
+    findings: Findings,
+) -> None:
+    """Refuse the cells of every column of the table that hold text its type's input function refuses."""
     for column in table.columns:
         if column.source is None or not is_judged_by_target(column.conversion):
             continue
@@ -37,8 +41,7 @@ def refuse_judged_cells(
                 connection, column.target.type.name, batch, is_document=column.conversion.kind == "json"
             )
         if invalid:
-            refusals.append(_describe(source, table, column, text, invalid))
-    return refusals
+            _refuse(source, table, column, text, invalid, findings)
 
 
 def _read_distinct(source: SourceDatabase, table: TablePlan, text: str) -> Iterator[list[str]]:
@@ -57,9 +60,14 @@ def _read_distinct(source: SourceDatabase, table: TablePlan, text: str) -> Itera
         yield batch
 
 
-def _describe(
-    source: SourceDatabase, table: TablePlan, column: ColumnPlan, text: str, invalid: dict[str, str]
-) -> Refusal:
+def _refuse(
+    source: SourceDatabase,
+    table: TablePlan,
+    column: ColumnPlan,
+    text: str,
+    invalid: dict[str, str],
+    findings: Findings,
+) -> None:
     assert column.source is not None
 
     def is_invalid(rendered: Cell) -> int:
@@ -75,7 +83,7 @@ def _describe(
     keys, (storage_class, raw, rendered) = read_examples(
         source, table.source, condition, (f"typeof({cell})", raw_cell(cell), text)
     )
-    return Refusal(
+    refusal = Refusal(
         table=table.source.name,
         column=column.source.name,
         storage_class=str(storage_class),
@@ -86,3 +94,4 @@ def _describe(
         keys=keys,
         count=int(row[0]),
     )
+    findings.refuse(table, refusal, condition)

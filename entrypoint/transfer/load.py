@@ -20,9 +20,8 @@ from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
-from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase, translate_errors
-from entrypoint.transfer.cells import column_cell
+from entrypoint.transfer.cells import column_cell, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.merge import ConflictPolicy, merge_rows
 from entrypoint.transfer.sequences import advance_sequences
@@ -90,6 +89,7 @@ def _log_table(result: TableResult) -> None:
         unchanged=result.unchanged,
         preserved=result.preserved,
         overwritten=result.overwritten,
+        quarantined=result.quarantined,
         seconds=round(result.seconds, 3),
     )
 
@@ -118,19 +118,19 @@ def _load_table(
 
     def copy_into(destination: sql.Identifier) -> None:
         copied = _copy_rows(connection, source, table, faces, destination, progress)
-        if copied != table.rows:
+        if copied != table.rows_taken:
             raise SourceRefusedError(
-                f"{copied} rows were copied where {table.rows} were counted",
+                f"{copied} rows were copied where {table.rows_taken} were counted",
                 where=f"table {table.source.name}",
                 remedy="stop whatever still uses the source and start again",
             )
 
     standing = _count_rows(connection, table)
-    if not table.rows:
+    if not table.rows_taken:
         inserted = unchanged = preserved = overwritten = 0
     elif not standing:
         copy_into(target)
-        inserted, unchanged, preserved, overwritten = table.rows, 0, 0, 0
+        inserted, unchanged, preserved, overwritten = table.rows_taken, 0, 0, 0
     else:
         counts = merge_rows(connection, table, copy_into, on_conflict=on_conflict)
         inserted, unchanged, preserved, overwritten = counts
@@ -143,6 +143,7 @@ def _load_table(
         unchanged=unchanged,
         preserved=preserved,
         overwritten=overwritten,
+        quarantined=table.rejected,
         seconds=time.monotonic() - started,
     )
 
@@ -182,7 +183,7 @@ def _render_chunks(source: SourceDatabase, table: TablePlan, faces: FaceMaker) -
     is_utf8 = source.encoding == "utf-8"
     pieces: list[bytes] = []
     size = rows = 0
-    for (raw,) in source.connection.execute(f"SELECT CAST({line} AS BLOB) FROM {quote(table.source.name)}"):
+    for (raw,) in source.connection.execute(f"SELECT CAST({line} AS BLOB) FROM {taken_rows(table)}"):
         if not isinstance(raw, bytes):
             raise SourceRefusedError(
                 "a row could not be rendered though its cells were accepted",

@@ -76,7 +76,7 @@ def _merge_by_key(
         )
     ).rowcount
     preserved = differing - overwritten
-    return inserted, table.rows - inserted - differing, preserved, overwritten
+    return inserted, table.rows_taken - inserted - differing, preserved, overwritten
 
 
 def _refuse_doubled_keys(connection: psycopg.Connection[Any], table: TablePlan) -> None:
@@ -165,7 +165,7 @@ def _merge_multiset(connection: psycopg.Connection[Any], table: TablePlan) -> tu
             row_t=_row_text("t", names),
         )
     ).rowcount
-    return inserted, table.rows - inserted, 0, 0
+    return inserted, table.rows_taken - inserted, 0, 0
 
 
 def _row_text(alias: str, names: list[str]) -> sql.Composed:

@@ -99,7 +99,7 @@ def examine(
             skipped=skipped,
             only=only,
         )
-        return judge_cells(source, plan, connection)
+        return judge_cells(source, plan, connection, can_quarantine=settings.on_reject == "quarantine")
 
 
 def plan_source(
@@ -183,6 +183,14 @@ def migrate_source(
             report=document,
             seconds=time.monotonic() - started,
         )
+        stored = judged.rejects.store(connection, settings.ledger_schema, run_id, judged.plan.tables)
+        if stored:
+            log.get_logger().warning(
+                "rows_quarantined",
+                rows=stored,
+                where=f"{settings.ledger_schema}.rejects",
+                run=run_id,
+            )
         before_commit()
     return Migrated(run_id=run_id, plan=judged.plan, result=result, document=document)
 

@@ -17,8 +17,9 @@ from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
 from entrypoint.postgres.queries import allow_parameters
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_cell, read_keys
+from entrypoint.transfer.cells import column_cell, read_keys, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
+from entrypoint.transfer.findings import Findings
 
 _BATCH_SIZE = 2000
 
@@ -30,26 +31,31 @@ def refuse_orphans(
     tables: tuple[TablePlan, ...],
     faces: FaceMaker,
     connection: psycopg.Connection[Any],
-) -> list[Refusal]:
-    """Return a refusal for every foreign key with rows that refer to nothing.
+    findings: Findings,
+) -> None:
+    """Refuse the rows of every foreign key that refer to nothing.
+
+    Rows that are left aside count as nothing: what refers to them is left aside too, until no row does.
 
     Args:
         source: open.
         tables: of the plan, judged.
         faces: of the census.
         connection: inside a transaction.
+        findings: told of each.
     """
     planned = {table.target.qualified_name: table for table in tables}
-    refusals = []
-    for table in tables:
-        for key in table.target.foreign_keys:
-            columns = _pick(table, key.columns)
-            if columns is None or not table.rows:
-                continue
-            refusal = _check(source, table, key, columns, planned.get(key.references), faces, connection)
-            if refusal is not None:
-                refusals.append(refusal)
-    return refusals
+    is_changed = True
+    while is_changed:
+        is_changed = False
+        for table in tables:
+            for key in table.target.foreign_keys:
+                columns = _pick(table, key.columns)
+                if columns is None or not table.rows:
+                    continue
+                parent = planned.get(key.references)
+                found = _check(source, table, key, columns, parent, faces, connection, findings)
+                is_changed |= found and findings.can_quarantine
 
 
 def _pick(table: TablePlan, names: tuple[str, ...]) -> list[ColumnPlan] | None:
@@ -66,9 +72,12 @@ def _check(
     parent: TablePlan | None,
     faces: FaceMaker,
     connection: psycopg.Connection[Any],
-) -> Refusal | None:
+    findings: Findings,
+) -> bool:
     parent_columns = _pick(parent, key.referenced_columns) if parent is not None else None
     unmatched = " AND ".join(f"{column_cell(column)} IS NOT NULL" for column in columns)
+    if table.condition:
+        unmatched += f" AND {table.condition}"
     if parent is not None and parent_columns is not None:
         unmatched += f" AND {_write_unmatched(source, columns, parent, parent_columns)}"
     texts = [faces.make(column.conversion, column_cell(column)).text for column in columns]
@@ -79,7 +88,7 @@ def _check(
         meanings = {key: meaning for key, meaning in meanings.items() if meaning not in present}
     orphans = set(meanings) - _find_standing(connection, key, columns, list(meanings))
     if not orphans:
-        return None
+        return False
 
     def is_orphan(*rendered: Cell) -> int:
         return int(rendered in orphans)
@@ -91,7 +100,7 @@ def _check(
     ).fetchone()
     assert row is not None
     names = ", ".join(column.source.name for column in columns if column.source)
-    return Refusal(
+    refusal = Refusal(
         table=table.source.name,
         column=names,
         value=", ".join(min(orphans)),
@@ -101,6 +110,8 @@ def _check(
         keys=read_keys(source, table.source, condition),
         count=int(row[0]),
     )
+    findings.refuse(table, refusal, condition)
+    return table.condition is not None
 
 
 def _write_unmatched(
@@ -115,7 +126,9 @@ def _write_unmatched(
     table = quote(parent.source.name)
     is_null = " OR ".join(f"{name} IS NULL" for name in names)
     row = source.connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {is_null})").fetchone()
-    condition = f" WHERE NOT ({is_null})" if row and row[0] else ""
+    conditions = [f"NOT ({is_null})"] if row and row[0] else []
+    conditions += [parent.condition] if parent.condition else []
+    condition = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     own = ", ".join(f"{quote(column.source.name)} COLLATE BINARY" for column in columns if column.source)
     return f"({own}) NOT IN (SELECT {', '.join(names)} FROM {table}{condition})"
 
@@ -156,7 +169,7 @@ def _read_present(
 ) -> set[Key]:
     """Return those of the wanted keys that some row of the parent will have once it is loaded."""
     texts = [faces.make(column.conversion, column_cell(column)).text for column in columns]
-    rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {quote(parent.source.name)}")
+    rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {taken_rows(parent)}")
     present: set[Key] = set()
     while batch := list(islice(rows, _BATCH_SIZE)):
         keys = [tuple(str(cell) for cell in row) for row in batch if None not in row]

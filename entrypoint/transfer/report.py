@@ -24,6 +24,7 @@ def describe_plan(plan: Plan, *, source: str, access: str) -> dict[str, Any]:
         "skipped": [{"name": item.name, "reason": item.reason} for item in plan.skipped],
         "notes": list(plan.notes),
         "refusals": [describe_refusal(refusal) for refusal in plan.refusals],
+        "quarantined": [describe_refusal(refusal) for refusal in plan.quarantined],
     }
 
 
@@ -55,6 +56,7 @@ def describe_result(result: LoadResult) -> dict[str, Any]:
                 "unchanged": table.unchanged,
                 "preserved": table.preserved,
                 "overwritten": table.overwritten,
+                "quarantined": table.quarantined,
                 "seconds": round(table.seconds, 3),
             }
             for table in result.tables
@@ -67,6 +69,7 @@ def _describe_table(table: TablePlan) -> dict[str, Any]:
         "table": table.source.name,
         "target": table.target.qualified_name,
         "rows": table.rows,
+        "quarantined": table.rejected,
         "key": list(table.key),
         "columns": [_describe_column(column) for column in table.columns],
     }

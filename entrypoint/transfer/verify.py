@@ -20,10 +20,9 @@ from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters
-from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
 from entrypoint.transfer import decode
-from entrypoint.transfer.cells import VALUE_WIDTH, column_cell
+from entrypoint.transfer.cells import VALUE_WIDTH, column_cell, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 
 VerifyMode = Literal["auto", "counts", "full"]
@@ -97,7 +96,7 @@ def verify_load(
         return {"mode": mode, "cells": 0, "tables": ways}
     budget = started + max(_FREE_SECONDS, _SHARE_OF_LOAD * result.seconds)
     for table, outcome in zip(plan.tables, result.tables, strict=True):
-        cost = table.rows * len(table.columns) * _SECONDS_A_CELL
+        cost = table.rows_taken * len(table.columns) * _SECONDS_A_CELL
         is_full = mode == "full" or time.monotonic() + cost < budget
         if not is_full and not table.key:
             ways[table.source.name] = "counts"
@@ -124,10 +123,10 @@ def _verify_counts(connection: psycopg.Connection[Any], plan: Plan, result: Load
         row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table.target))).fetchone()
         assert row is not None
         accounted = outcome.inserted + outcome.unchanged + outcome.preserved + outcome.overwritten
-        if row[0] != outcome.standing + outcome.inserted or accounted != table.rows:
+        if row[0] != outcome.standing + outcome.inserted or accounted != table.rows_taken:
             wrong.append(
                 f"{outcome.target} holds {row[0]} rows where {outcome.standing} stood "
-                f"and {outcome.inserted} of {table.rows} were inserted"
+                f"and {outcome.inserted} of {table.rows_taken} were inserted"
             )
     if wrong:
         raise _refuse("; ".join(wrong))
@@ -138,7 +137,7 @@ def _require_agreement(verdict: Verdict, outcome: TableResult, *, is_full: bool)
     allowed = outcome.preserved
     is_agreed = verdict.differing <= allowed
     if is_full:
-        is_agreed = verdict.differing == allowed and verdict.rows == outcome.rows
+        is_agreed = verdict.differing == allowed and verdict.rows == outcome.rows - outcome.quarantined
     if not is_agreed:
         shown = "; ".join(describe_difference(difference) for difference in verdict.differences)
         raise _refuse(f"{verdict.differing} of {verdict.rows} row(s) of {outcome.table} differ: {shown}")
@@ -200,7 +199,7 @@ def _compare_by_key(
     compared = [column for column in table.columns if column.source is not None]
     order = f" ORDER BY random() LIMIT {sample}" if sample is not None else ""
     cells = ", ".join([*keys, *(_read_cell(column) for column in compared)])
-    rows = source.connection.execute(f"SELECT {cells} FROM {quote(table.source.name)}{order}")
+    rows = source.connection.execute(f"SELECT {cells} FROM {taken_rows(table)}{order}")
     statement = _select_counterparts(table, compared)
     count = differing = 0
     differences: list[Difference] = []
@@ -339,7 +338,7 @@ def _compare_multiset(
 ) -> Verdict:
     """Count each distinct row on both sides, as hashes, a part of them at a time."""
     compared = [column for column in table.columns if column.source is not None]
-    passes = table.rows // _HASHES_A_PASS + 1
+    passes = table.rows_taken // _HASHES_A_PASS + 1
     missing = extra = 0
     for part in range(passes):
         counts: dict[int, int] = {}
@@ -361,7 +360,7 @@ def _compare_multiset(
             found=f"{extra} other row(s)",
         ),
     )
-    return Verdict(rows=table.rows, differing=differing, differences=differences if differing else ())
+    return Verdict(rows=table.rows_taken, differing=differing, differences=differences if differing else ())
 
 
 def _hash_source(
@@ -372,7 +371,7 @@ def _hash_source(
     timezone: str,
 ) -> Iterator[int]:
     cells = ", ".join(_read_cell(column) for column in columns)
-    rows = source.connection.execute(f"SELECT {cells} FROM {quote(table.source.name)}")
+    rows = source.connection.execute(f"SELECT {cells} FROM {taken_rows(table)}")
     while batch := list(islice(rows, _BATCH_ROWS)):
         yield from map(hash, _expect_rows(connection, columns, batch, timezone))
 
