@@ -36,9 +36,10 @@ class Interrupted(KeyboardInterrupt):
         self.error = error
 
 
-def _cut_off(exit_code: int) -> None:
+def _cut_off(error: StoppedError) -> None:
     time.sleep(_UNWINDING_LIMIT_S)
-    os._exit(exit_code)
+    os.write(2, f"entrypoint: {error}\n".encode())  # the main thread will not come to say it
+    os._exit(error.exit_code)
 
 
 def _stop(signal_number: int, _frame: FrameType | None) -> None:
@@ -48,7 +49,7 @@ def _stop(signal_number: int, _frame: FrameType | None) -> None:
     _stopping = True
     signal.setitimer(signal.ITIMER_REAL, 0)
     error = StoppedError(signal_number, signal.Signals(signal_number).name)
-    threading.Thread(target=_cut_off, args=(error.exit_code,), daemon=True).start()
+    threading.Thread(target=_cut_off, args=(error,), daemon=True).start()
     raise Interrupted(error)
 
 

@@ -8,6 +8,7 @@ as it stands or percent-encoded, passes through here.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from typing import TextIO, cast
@@ -30,6 +31,8 @@ _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.:-]*://[^\s:/@]*):[^\s/]*@", re.IG
 _KEYWORD_PASSWORD = re.compile(
     r"(\b(?:password|passwd|pwd|sslpassword)\s*[=:]\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.I
 )
+
+_NOWHERE = logging.NullHandler()
 
 _secrets: set[str] = set()
 _level = LEVELS["info"]
@@ -100,6 +103,8 @@ def configure(*, log_format: str = "auto", level: str = "info", stream: TextIO |
     if not as_console:
         processors += [structlog.processors.format_exc_info, _put_first]
     processors.append(_Redacting(renderer))
+    # psycopg's own words about a connection would stand raw on stderr; what matters comes as an exception.
+    logging.getLogger("psycopg").addHandler(_NOWHERE)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -293,3 +294,47 @@ def test_a_second_signal_changes_nothing(prepared: Place) -> None:
     assert ended.code in (130, 143)
     ended.failed_with(ended.code)
     assert_untouched(prepared)
+
+
+@contextmanager
+def frozen_backend(place: Place) -> Iterator[None]:
+    """Stop the server process that loads: it neither answers nor hangs up, as with a disk that hangs."""
+    query = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
+    pid = place.rows(query)[0][0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("on_failure", ["abort", "continue"])
+def test_a_time_out_while_the_server_does_not_answer(prepared: Place, on_failure: str) -> None:
+    variables = {"MIGRATION_TIMEOUT": "2", "ON_MIGRATION_FAILURE": on_failure}
+    with (
+        paused(prepared, "during COPY"),
+        prepared.start("run", "--", "echo", "up", variables=variables) as running,
+    ):
+        wait_for_pause(prepared)
+        with frozen_backend(prepared):
+            ended = running.finish(25)
+    if on_failure == "abort":
+        assert "did not end within 2 s" in ended.failed_with(124)
+    else:
+        assert ended.succeeded().stdout == "up\n"
+        assert ended.find("migration_failed")[0]["exit_code"] == 124
+    assert prepared.runs() == [("failed", 124, None)]
+    has_ended_everywhere(prepared)
+    assert_untouched(prepared)
+    assert_migrated_once(prepared)
+
+
+def test_a_signal_while_the_server_does_not_answer(prepared: Place) -> None:
+    with paused(prepared, "during COPY"), prepared.start() as running:
+        wait_for_pause(prepared)
+        with frozen_backend(prepared):
+            ended, seconds = running.stop()
+    assert seconds < 5
+    assert ended.failed_with(143).startswith("stopped by SIGTERM")
+    has_ended_everywhere(prepared)
+    assert_migrated_once(prepared)
