@@ -41,6 +41,7 @@ from entrypoint.schema.ledger import read_applied
 from entrypoint.schema.migration import Migration, parse_version
 from entrypoint.schema.state import list_status
 from entrypoint.settings import Settings
+from entrypoint.sqlite import unit
 from entrypoint.transfer import ledger, sources
 from entrypoint.transfer.discover import find_named
 from entrypoint.transfer.migrate import PlanRefusedError, plan_source, verify_source
@@ -198,7 +199,7 @@ def _dry_run(
     if as_json:
         _print_json({"status": "refused" if plan.refusals else "planned", **document})
     else:
-        _print(report_text.write_plan(plan, source=str(path)))
+        _print(report_text.write_plan(plan, source=unit.spell(path)))
     if plan.refusals:
         if as_json:
             log_refusals(plan.refusals)
@@ -267,9 +268,9 @@ def status(settings: Settings, arguments: argparse.Namespace) -> int:
         },
         "runs": runs,
         "sources": {
-            "new": [str(path) for group in assessment.new for path in group],
-            "migrated_not_renamed": [str(path) for path, _ in assessment.unretired],
-            "changed_after_migration": [str(path) for path in assessment.changed],
+            "new": [unit.spell(path) for group in assessment.new for path in group],
+            "migrated_not_renamed": [unit.spell(path) for path, _ in assessment.unretired],
+            "changed_after_migration": [unit.spell(path) for path in assessment.changed],
         },
     }
     if arguments.json:

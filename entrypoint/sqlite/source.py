@@ -286,7 +286,7 @@ def _connect(path: Path, access: Access) -> apsw.Connection:
     options = {"shared": "?mode=ro", "immutable": "?immutable=1"}.get(access, "?mode=rw")
     flags = apsw.SQLITE_OPEN_URI
     flags |= apsw.SQLITE_OPEN_READWRITE if access in ("locked", "copy") else apsw.SQLITE_OPEN_READONLY
-    connection = apsw.Connection(f"file:{quote(str(path.absolute()))}{options}", flags=flags)
+    connection = apsw.Connection(f"file:{quote(os.fsencode(path.absolute()))}{options}", flags=flags)
     if unit.has_pending_files(path):
         # The log stays as it is: nothing but the retiring of the file may change the unit's bytes.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

@@ -53,6 +53,11 @@ def list_unit_files(path: Path) -> tuple[Path, ...]:
     return tuple(candidate for candidate in candidates if os.path.lexists(candidate))
 
 
+def spell(path: Path | str) -> str:
+    """Return a path, or a text that holds one, so that UTF-8 takes it: bytes of another encoding escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 def classify(path: Path) -> Kind:
     """Tell what stands at `path`, from its first bytes and its size alone."""
     try:

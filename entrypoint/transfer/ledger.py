@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from entrypoint import __version__, log
 from entrypoint.postgres.queries import load_queries
-from entrypoint.sqlite.unit import Fingerprint, Stamp
+from entrypoint.sqlite.unit import Fingerprint, Stamp, spell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def record_success(
     return _record(
         connection,
         schema,
-        {"outcome": "succeeded", "path": str(path), "exit_code": 0, "error": None}
+        {"outcome": "succeeded", "path": spell(path), "exit_code": 0, "error": None}
         | _describe_source(fingerprint, stamp)
         | {"report": Jsonb(report), "seconds": seconds},
     )
@@ -109,8 +109,8 @@ def record_failure(
     _record(
         connection,
         schema,
-        {"outcome": "failed", "path": str(path) if path else None, "exit_code": exit_code}
-        | {"error": log.redact(error)}
+        {"outcome": "failed", "path": spell(path) if path else None, "exit_code": exit_code}
+        | {"error": spell(log.redact(error))}
         | _describe_source(None, None)
         | {"report": Jsonb(report), "seconds": seconds},
     )
@@ -122,7 +122,7 @@ def record_retired(
     """Note where a migrated source now lies."""
     connection.execute(
         _query("record_retired", schema),
-        {"id": run_id, "retired_path": str(retired_path), "stamp": Jsonb(stamp)},
+        {"id": run_id, "retired_path": spell(retired_path), "stamp": Jsonb(stamp)},
     )
 
 

@@ -21,7 +21,7 @@ from entrypoint.model import LoadResult, Plan, Refusal
 from entrypoint.postgres import catalog
 from entrypoint.postgres.failures import translate_errors, translate_load_errors
 from entrypoint.settings import Settings
-from entrypoint.sqlite import introspect
+from entrypoint.sqlite import introspect, unit
 from entrypoint.sqlite.source import SourceDatabase, open_source
 from entrypoint.transfer import ledger, report
 from entrypoint.transfer.cells import has_data
@@ -110,7 +110,7 @@ def plan_source(
         connection.execute("SET TRANSACTION READ ONLY")
         _configure_session(connection, settings)
         plan = examine(connection, source, settings, only=only).plan
-        return plan, report.describe_plan(plan, source=str(path), access=source.access)
+        return plan, report.describe_plan(plan, source=unit.spell(path), access=source.access)
 
 
 def migrate_source(
@@ -143,7 +143,7 @@ def migrate_source(
     ):
         _configure_session(connection, settings)
         judged = examine(connection, source, settings, only=only)
-        document = report.describe_plan(judged.plan, source=str(source.path), access=source.access)
+        document = report.describe_plan(judged.plan, source=unit.spell(source.path), access=source.access)
         if judged.plan.refusals:
             raise PlanRefusedError(judged.plan.refusals, where=str(source.path), document=document)
         log.get_logger().info(
@@ -215,7 +215,7 @@ def verify_source(connection: psycopg.Connection[Any], path: Path, settings: Set
             for table in judged.plan.tables
         }
     return {
-        "source": str(path),
+        "source": unit.spell(path),
         "rows": sum(verdict.rows for verdict in verdicts.values()),
         "differing": sum(verdict.differing for verdict in verdicts.values()),
         "refusals": [report.describe_refusal(refusal) for refusal in judged.plan.refusals],

@@ -180,6 +180,16 @@ def _plan_table(
             columns.append(planned)
     _refuse_shared_columns(source, columns, findings)
     columns += _plan_constants(source, target, columns, mapping, findings)
+    if not columns and has_data(source.name, None):
+        findings.refusals.append(
+            Refusal(
+                table=source.name,
+                column=None,
+                reason=f"none of its columns has a place in {target.qualified_name}",
+                remedy="say where they go in the mapping file, "
+                f'[tables."{source.name}".columns], or ignore = true',
+            )
+        )
     if target.has_row_security:
         findings.refusals.append(
             Refusal(

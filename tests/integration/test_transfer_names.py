@@ -313,3 +313,61 @@ def test_sources_in_utf_16(place: Place, encoding: str) -> None:
         (1, "naïve 日本 😀", b"\x00\xff"),
         (2, '"a",', None),
     ]
+
+
+def test_rows_without_any_column_in_the_target(place: Place) -> None:
+    prepare(
+        place,
+        "CREATE TABLE t (id serial PRIMARY KEY, other text)",
+        "CREATE TABLE t (gone TEXT); INSERT INTO t VALUES (NULL), (NULL)",
+    )
+    (refusal,) = plan(place, code=65)["refusals"]
+    assert (refusal["table"], refusal["reason"]) == ("t", "none of its columns has a place in public.t")
+    place.run().failed_with(65)
+
+
+def test_an_empty_table_without_any_column_in_the_target(place: Place) -> None:
+    prepare(place, "CREATE TABLE t (id serial PRIMARY KEY)", "CREATE TABLE t (gone TEXT)")
+    place.run().succeeded()
+
+
+def test_a_file_whose_name_is_not_utf_8(place: Place) -> None:
+    prepare(place, "CREATE TABLE t (id int)", "CREATE TABLE t (id INTEGER); INSERT INTO t VALUES (1)")
+    path = place.data / "caf\udce9.db"
+    place.file.rename(path)
+    place.run().succeeded()
+    assert place.rows("SELECT * FROM t") == [(1,)]
+    assert not path.exists()
+    assert place.run().succeeded().events == []
+    assert "caf" in place.run("status").succeeded().stdout
+    place.retired()[0].rename(place.data / "caf\udce9.db")
+    place.write_source("INSERT INTO t VALUES ('x')", "caf\udce9.db")
+    assert "caf" in place.run("status", "--json").succeeded().stdout
+    place.rows("DELETE FROM entrypoint.runs")
+    place.run("migrate", "--dry-run", "--json")
+    place.run().failed_with(65)
+    assert [row[0] for row in place.runs()] == ["failed"]
+
+
+def test_a_table_of_many_columns_with_nothing_but_nulls(place: Place) -> None:
+    prepare(
+        place,
+        "CREATE TABLE t (a int, b text)",
+        "CREATE TABLE t (a INTEGER, b TEXT); INSERT INTO t VALUES (NULL, NULL), (NULL, NULL)",
+    )
+    place.run().succeeded()
+    assert place.rows("SELECT * FROM t") == [(None, None)] * 2
+
+
+def test_a_single_column_of_nulls_and_empty_strings(place: Place) -> None:
+    """In CSV a lone NULL is an empty line, and a backslash with a dot was once the end of the data."""
+    prepare(
+        place,
+        "CREATE TABLE t (v text)",
+        "CREATE TABLE t (v TEXT);"
+        "INSERT INTO t VALUES (NULL), (''), ('\\.'), ('\"'), ('a' || char(13) || char(10))",
+    )
+    place.run().succeeded()
+    assert place.rows("SELECT v FROM t ORDER BY v COLLATE \"C\" NULLS FIRST") == [
+        (None,), ("",), ('"',), ("\\.",), ("a\r\n",),
+    ]  # fmt: skip
