@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from tests.places import Place, read_source
+from tests.places import Place, open_writer, read_source
 from tests.programs import Running, wait_until
 from tests.servers import Server
 
@@ -338,3 +338,44 @@ def test_a_signal_while_the_server_does_not_answer(prepared: Place) -> None:
     assert ended.failed_with(143).startswith("stopped by SIGTERM")
     has_ended_everywhere(prepared)
     assert_migrated_once(prepared)
+
+
+def test_a_renaming_that_was_cut_between_its_files(prepared: Place) -> None:
+    """The database has its new name, its log the old one, and the ledger knows of neither."""
+    with open_writer(prepared.file) as reader:
+        reader.execute("PRAGMA journal_mode = WAL")
+        reader.execute("UPDATE tags SET label = 'in the log' WHERE label = 'b'")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM tags").fetchall()  # keeps the log from being truncated
+        with paused(prepared, "while renaming"), prepared.start() as running:
+            wait_for_pause(prepared)
+            running.stop()
+        retired = next(path for path in prepared.retired() if path.name.endswith("Z"))
+        log = retired.with_name(retired.name + "-wal").read_bytes()
+        database = retired.read_bytes()
+    for path in prepared.retired():
+        path.unlink()
+    assert log
+    retired.write_bytes(database)
+    prepared.file.with_name("app.db-wal").write_bytes(log)
+    prepared.run().succeeded()
+    assert [path.name for path in prepared.retired()] == [retired.name, f"{retired.name}-wal"]
+    assert list(prepared.data.glob("app.db-*")) == []
+    assert [row[0::2] for row in prepared.runs()] == [("succeeded", str(retired))]
+    assert ("in the log",) in read_source(retired, "SELECT label FROM tags")
+    assert prepared.run().succeeded().events == []
+
+
+def test_a_time_out_of_the_plan(prepared: Place) -> None:
+    """SQLite works in C all the while."""
+    prepared.write_source(
+        "CREATE INDEX by_title ON books (title);"
+        "WITH RECURSIVE n (i) AS (SELECT 4 UNION ALL SELECT i + 1 FROM n WHERE i < 900000)"
+        " INSERT INTO books SELECT i, 1, hex(randomblob(8)) FROM n"
+    )
+    files = prepared.hash_files()
+    started = time.monotonic()
+    prepared.run(variables={"MIGRATION_TIMEOUT": "0.3"}).failed_with(124)
+    assert time.monotonic() - started < 5
+    assert prepared.hash_files() == files
+    assert prepared.runs() == [("failed", 124, None)]
