@@ -26,9 +26,10 @@ from entrypoint.sqlite.source import SourceDatabase, open_source
 from entrypoint.transfer import ledger, report
 from entrypoint.transfer.cells import has_data
 from entrypoint.transfer.census import Judged, judge_cells
+from entrypoint.transfer.compare import compare_table, describe_difference
 from entrypoint.transfer.load import Progress, load_rows
 from entrypoint.transfer.plan import find_matches, make_plan
-from entrypoint.transfer.verify import compare_table, describe_difference, verify_load
+from entrypoint.transfer.verify import verify_load
 
 # Reads of the plan happen in the load's transaction; a lock that another session holds on a table is
 # waited for this long, so that readers do not queue behind us for the whole of MIGRATION_TIMEOUT.
