@@ -148,18 +148,26 @@ def _overwrite(connection: psycopg.Connection[Any], table: TablePlan) -> int:
 
 def _merge_multiset(connection: psycopg.Connection[Any], table: TablePlan) -> tuple[int, int, int, int]:
     names = [column.target.name for column in table.columns]
+    aliases = [
+        f"c{position}" for position in range(len(names))
+    ]  # names of ours, which none of theirs can meet
     inserted = connection.execute(
         sql.SQL(
             "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE"
-            " SELECT {columns} FROM (SELECT s.*, {row_s} AS entrypoint_row,"
-            " row_number() OVER (PARTITION BY {row_s}) AS entrypoint_nth FROM {staging} s) arriving"
-            " LEFT JOIN (SELECT {row_t} AS entrypoint_row, count(*) AS entrypoint_standing"
-            " FROM {standing} t GROUP BY 1) present USING (entrypoint_row)"
-            " WHERE entrypoint_nth > coalesce(entrypoint_standing, 0)"
+            " SELECT {aliases} FROM (SELECT {aliased}, {row_s} AS line,"
+            " row_number() OVER (PARTITION BY {row_s}) AS nth FROM {staging} s) arriving"
+            " LEFT JOIN (SELECT {row_t} AS line, count(*) AS standing"
+            " FROM {standing} t GROUP BY 1) present USING (line)"
+            " WHERE nth > coalesce(standing, 0)"
         ).format(
             target=_target(table),
             standing=own_rows(table.target),
             columns=_list(names),
+            aliases=_list(aliases),
+            aliased=sql.SQL(", ").join(
+                sql.SQL("{} AS {}").format(sql.Identifier("s", name), sql.Identifier(alias))
+                for name, alias in zip(names, aliases, strict=True)
+            ),
             staging=_STAGING,
             row_s=_row_text("s", names),
             row_t=_row_text("t", names),

@@ -27,6 +27,8 @@ from entrypoint.transfer.bookkeeping import recognise_tool
 from entrypoint.transfer.conversions import choose_conversion
 from entrypoint.transfer.order import find_deferred, sort_tables
 
+_NAME_LIMIT_BYTES = 63  # PostgreSQL cuts longer names off when it creates what they name (NAMEDATALEN)
+
 _Named = TypeVar("_Named", TargetTable, TargetColumn)
 
 HasData = Callable[[str, str | None], bool]
@@ -91,6 +93,7 @@ def fold_name(name: str) -> str:
 def find_matches(name: str, candidates: Iterable[_Named]) -> tuple[_Named, ...]:
     """Return the candidates a source name stands for: exact, else case-insensitive, else snake/camel."""
     pool = tuple(candidates)
+    name = name.encode()[:_NAME_LIMIT_BYTES].decode(errors="ignore")
     for fold in (str, str.casefold, fold_name):
         found = tuple(candidate for candidate in pool if fold(candidate.name) == fold(name))
         if found:

@@ -371,3 +371,39 @@ def test_a_single_column_of_nulls_and_empty_strings(place: Place) -> None:
     assert place.rows("SELECT v FROM t ORDER BY v COLLATE \"C\" NULLS FIRST") == [
         (None,), ("",), ('"',), ("\\.",), ("a\r\n",),
     ]  # fmt: skip
+
+
+def test_names_that_postgres_cut_off(place: Place) -> None:
+    long, wide = "a" * 70, "ä" * 40
+    prepare(
+        place,
+        f"CREATE TABLE {long} (id int PRIMARY KEY, {long} int, {wide} int)",
+        f"CREATE TABLE {long} (id INTEGER PRIMARY KEY, {long} INTEGER, {wide} INTEGER);"
+        f"INSERT INTO {long} VALUES (1, 2, 3)",
+    )
+    place.run().succeeded()
+    assert place.rows(f"SELECT * FROM {long}") == [(1, 2, 3)]
+
+
+def test_two_names_that_postgres_cuts_off_alike(place: Place) -> None:
+    long = "a" * 63
+    prepare(
+        place,
+        f"CREATE TABLE {long} (id int)",
+        f"CREATE TABLE {long}_one (id INTEGER); CREATE TABLE {long}_two (id INTEGER);"
+        f"INSERT INTO {long}_one VALUES (1); INSERT INTO {long}_two VALUES (2)",
+    )
+    (refusal,) = plan(place, code=65)["refusals"]
+    assert refusal["reason"] == f"{long}_one and {long}_two both fit the target table public.{long}"
+
+
+def test_columns_that_are_called_as_we_call_things(place: Place) -> None:
+    names = ("line", "nth", "standing", "c0", "c1", "s", "t", "k", "n", "k0", "arriving", "present")
+    columns = ", ".join(f"{name} int" for name in names)
+    values = ", ".join("1" for _ in names)
+    schema = f"CREATE TABLE bag ({columns}); CREATE TABLE keyed ({columns}, PRIMARY KEY (s, t));"
+    rows = f"INSERT INTO bag VALUES ({values}); INSERT INTO keyed VALUES ({values});"
+    prepare(place, schema + rows, schema.replace(" int", " INTEGER") + rows + rows.partition(";")[0])
+    place.run(variables={"ON_CONFLICT": "fail"}).succeeded()
+    assert place.rows("SELECT count(*) FROM bag") == [(2,)]
+    assert place.rows("SELECT count(*) FROM keyed") == [(1,)]
