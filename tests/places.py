@@ -20,9 +20,9 @@ _STRUCTURE = (
     "SELECT conrelid::regclass::text, conname, contype::text, condeferrable, condeferred, convalidated,"
     " pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid <> 0 AND {own}",
     "SELECT tgrelid::regclass::text, tgname, tgenabled::text, tgdeferrable, tginitdeferred FROM pg_trigger"
-    " WHERE NOT tgisinternal",
+    " WHERE NOT tgisinternal AND {own_triggers}",
     "SELECT tgrelid::regclass::text, tgfoid::regproc::text, tgenabled::text, tgdeferrable, tginitdeferred"
-    " FROM pg_trigger WHERE tgisinternal",
+    " FROM pg_trigger WHERE tgisinternal AND {own_triggers}",
     "SELECT ev_class::regclass::text, rulename, ev_enabled::text FROM pg_rewrite WHERE {own_rules}",
     "SELECT indexrelid::regclass::text, indisvalid, pg_get_indexdef(indexrelid) FROM pg_index"
     " WHERE indrelid IN (SELECT oid FROM pg_class WHERE {own_classes})",
@@ -129,6 +129,7 @@ def describe_target(database: Database) -> dict[str, list[Any]]:
     texts = {
         "own": own.format("connamespace"),
         "own_classes": own_classes,
+        "own_triggers": f"tgrelid IN (SELECT oid FROM pg_class WHERE {own_classes})",
         "own_rules": f"ev_class IN (SELECT oid FROM pg_class WHERE {own_classes})",
     }
     with database.connect() as connection:
