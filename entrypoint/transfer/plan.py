@@ -183,7 +183,8 @@ def _plan_table(
             columns.append(planned)
     _refuse_shared_columns(source, columns, findings)
     columns += _plan_constants(source, target, columns, mapping, findings)
-    if not columns and has_data(source.name, None):
+    is_told = any(refusal.table == source.name for refusal in findings.refusals)
+    if not columns and not is_told and has_data(source.name, None):
         findings.refusals.append(
             Refusal(
                 table=source.name,
