@@ -193,12 +193,19 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnPlan:
-    """One column's way from the source into the target; `constant` stands in where it has no source."""
+    """One column's way from the source into the target.
+
+    Attributes:
+        constant: stands in where there is no source.
+        redirect: SQL over the source table that renders the cell instead, where it refers to a row for
+            which another one stands in PostgreSQL.
+    """
 
     source: SourceColumn | None
     target: TargetColumn
     conversion: Conversion
     constant: str | None = None
+    redirect: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +216,7 @@ class TablePlan:
         key: target columns rows are matched by; empty: rows are a multiset.
         rows: in the source.
         rejected: of those, the ones that are quarantined instead of loaded.
+        stood_for: of those, the ones left out because another row of PostgreSQL has their unique key.
         condition: SQL over the source table that holds for the others; None: for all.
     """
 
@@ -218,11 +226,12 @@ class TablePlan:
     key: tuple[str, ...]
     rows: int = 0
     rejected: int = 0
+    stood_for: int = 0
     condition: str | None = None
 
     @property
     def rows_taken(self) -> int:
-        return self.rows - self.rejected
+        return self.rows - self.rejected - self.stood_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,12 @@ Owns nothing but spelling: the SQL of a planned column's cell, a row's key, a va
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from entrypoint.model import ColumnPlan, SourceTable, TablePlan
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
-from entrypoint.transfer.conversions import raw_cell
+from entrypoint.transfer.conversions import FaceMaker, Faces, quote_field, raw_cell
 
 KEYS_SHOWN = 3
 VALUE_WIDTH = 40
@@ -21,6 +23,24 @@ def column_cell(column: ColumnPlan) -> str:
     """
     assert column.source is not None
     return f"(+{quote(column.source.name)} COLLATE BINARY)"
+
+
+def column_faces(faces: FaceMaker, column: ColumnPlan) -> Faces:
+    """Return the SQL that judges and renders a planned column, constants and redirections included."""
+    if column.source is None:
+        assert column.constant is not None
+        text = "'" + column.constant.replace("'", "''") + "'"
+        return Faces(refuses="0", text=text, field=quote_field(text))
+    made = faces.make(column.conversion, column_cell(column))
+    if column.redirect is None:
+        return made
+    field = f"CASE WHEN {column.redirect} IS NULL THEN '' ELSE {quote_field(column.redirect)} END"
+    return Faces(refuses=made.refuses, text=column.redirect, field=field)
+
+
+def show_key(names: Iterable[str], cells: Iterable[object]) -> str:
+    """Return a row's key for a reader: `a=1, b=x`."""
+    return ", ".join(f"{name}={cell}" for name, cell in zip(names, cells, strict=False))
 
 
 def taken_rows(table: TablePlan) -> str:

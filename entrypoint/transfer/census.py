@@ -16,6 +16,7 @@ from entrypoint.model import ColumnPlan, Plan, Refusal, TablePlan
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase, translate_errors
 from entrypoint.transfer.cells import column_cell, read_examples, read_keys, show_value
+from entrypoint.transfer.collisions import settle_collisions
 from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
 from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
 from entrypoint.transfer.findings import Findings
@@ -37,7 +38,12 @@ class Judged:
 
 
 def judge_cells(
-    source: SourceDatabase, plan: Plan, connection: psycopg.Connection[Any], *, can_quarantine: bool
+    source: SourceDatabase,
+    plan: Plan,
+    connection: psycopg.Connection[Any],
+    *,
+    can_quarantine: bool,
+    can_preserve: bool,
 ) -> Judged:
     """Return the plan with units, row counts and the refusals of every cell that cannot be taken.
 
@@ -46,6 +52,7 @@ def judge_cells(
         plan: of tables and columns.
         connection: inside a transaction.
         can_quarantine: leave rows with such cells out of the load instead of refusing it.
+        can_preserve: where PostgreSQL holds another row under a unique key, keep that one.
     """
     faces = FaceMaker(source)
     findings = Findings(Rejects(source), plan, can_quarantine=can_quarantine)
@@ -56,6 +63,7 @@ def judge_cells(
         ]
         refuse_orphans(source, tuple(tables), faces, connection, findings)
         counted = tuple(findings.conclude(table) for table in tables)
+        counted = settle_collisions(source, counted, faces, connection, findings, can_preserve=can_preserve)
     return Judged(
         plan=replace(
             plan,

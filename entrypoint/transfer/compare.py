@@ -19,7 +19,7 @@ from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters
 from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
 from entrypoint.transfer import decode
-from entrypoint.transfer.cells import VALUE_WIDTH, column_cell, taken_rows
+from entrypoint.transfer.cells import VALUE_WIDTH, column_cell, column_faces, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 
 _BATCH_ROWS = 2000
@@ -86,7 +86,7 @@ def compare_table(
     with translate_errors(source.path):
         if table.key:
             return _compare_by_key(connection, source, table, faces, timezone, sample)
-        return _compare_multiset(connection, source, table, timezone, is_alone=is_alone)
+        return _compare_multiset(connection, source, table, faces, timezone, is_alone=is_alone)
 
 
 def _compare_by_key(
@@ -98,10 +98,10 @@ def _compare_by_key(
     sample: int | None,
 ) -> Verdict:
     by_target = {column.target.name: column for column in table.columns}
-    keys = [_render_key(by_target[name], faces) for name in table.key]
+    keys = [column_faces(faces, by_target[name]).text for name in table.key]
     compared = [column for column in table.columns if column.source is not None]
     order = f" ORDER BY random() LIMIT {sample}" if sample is not None else ""
-    cells = ", ".join([*keys, *(_read_cell(source, column) for column in compared)])
+    cells = ", ".join([*keys, *(_read_cell(source, column, faces) for column in compared)])
     rows = source.connection.execute(f"SELECT {cells} FROM {taken_rows(table)}{order}")
     statement = _select_counterparts(table, compared)
     count = differing = 0
@@ -123,19 +123,15 @@ def _compare_by_key(
     return Verdict(rows=count, differing=differing, differences=tuple(differences))
 
 
-def _render_key(column: ColumnPlan, faces: FaceMaker) -> str:
-    if column.source is None:
-        assert column.constant is not None
-        return "'" + column.constant.replace("'", "''") + "'"
-    return faces.make(column.conversion, column_cell(column)).text
-
-
-def _read_cell(source: SourceDatabase, column: ColumnPlan) -> str:
+def _read_cell(source: SourceDatabase, column: ColumnPlan, faces: FaceMaker) -> str:
     """Return the cell for the row interface.
 
     A real that becomes text is spelled by SQLite itself; text that becomes bytes need not be valid text.
     """
     cell = column_cell(column)
+    if column.redirect is not None:
+        text = faces.make(column.conversion, cell).text
+        return f"CASE WHEN {column.redirect} IS {text} THEN {cell} ELSE {column.redirect} END"
     if column.conversion.kind == "bytea" and source.encoding == "utf-8":
         return f"CASE typeof({cell}) WHEN 'text' THEN CAST({cell} AS BLOB) ELSE {cell} END"
     if column.conversion.kind == "text":
@@ -242,6 +238,7 @@ def _compare_multiset(
     connection: psycopg.Connection[Any],
     source: SourceDatabase,
     table: TablePlan,
+    faces: FaceMaker,
     timezone: str,
     *,
     is_alone: bool,
@@ -255,7 +252,7 @@ def _compare_multiset(
     missing = extra = 0
     for part in range(passes):
         counts: dict[int, int] = {}
-        for digest in _hash_source(connection, source, table, compared, timezone):
+        for digest in _hash_source(connection, source, table, compared, faces, timezone):
             if digest % passes == part:
                 counts[digest] = counts.get(digest, 0) + 1
         for digest in _hash_target(connection, table, compared):
@@ -281,9 +278,10 @@ def _hash_source(
     source: SourceDatabase,
     table: TablePlan,
     columns: list[ColumnPlan],
+    faces: FaceMaker,
     timezone: str,
 ) -> Iterator[int]:
-    cells = ", ".join(_read_cell(source, column) for column in columns)
+    cells = ", ".join(_read_cell(source, column, faces) for column in columns)
     rows = source.connection.execute(f"SELECT {cells} FROM {taken_rows(table)}")
     while batch := list(islice(rows, _BATCH_ROWS)):
         yield from map(hash, _expect_rows(connection, columns, batch, timezone))

@@ -17,11 +17,11 @@ from psycopg import sql
 
 from entrypoint import log
 from entrypoint.errors import SourceRefusedError
-from entrypoint.model import ColumnPlan, LoadResult, Plan, TablePlan, TableResult
+from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
 from entrypoint.sqlite.source import SourceDatabase, translate_errors
-from entrypoint.transfer.cells import column_cell, taken_rows
+from entrypoint.transfer.cells import column_faces, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.merge import ConflictPolicy, merge_rows
 from entrypoint.transfer.sequences import advance_sequences
@@ -141,7 +141,7 @@ def _load_table(
         standing=standing,
         inserted=inserted,
         unchanged=unchanged,
-        preserved=preserved,
+        preserved=preserved + table.stood_for,
         overwritten=overwritten,
         quarantined=table.rejected,
         seconds=time.monotonic() - started,
@@ -177,7 +177,7 @@ def _copy_rows(
 
 def _render_chunks(source: SourceDatabase, table: TablePlan, faces: FaceMaker) -> Iterator[tuple[bytes, int]]:
     """Yield CSV in chunks with the rows rendered so far."""
-    fields = [_render_field(column, faces) for column in table.columns]
+    fields = [column_faces(faces, column).field for column in table.columns]
     separated = [part for field in fields for part in (field, "','")]
     line = _concatenate([*separated[:-1], "char(10)"])
     is_utf8 = source.encoding == "utf-8"
@@ -199,14 +199,6 @@ def _render_chunks(source: SourceDatabase, table: TablePlan, faces: FaceMaker) -
             pieces.clear()
             size = 0
     yield b"".join(pieces), rows
-
-
-def _render_field(column: ColumnPlan, faces: FaceMaker) -> str:
-    if column.source is not None:
-        return faces.make(column.conversion, column_cell(column)).field
-    assert column.constant is not None
-    literal = '"' + column.constant.replace('"', '""') + '"'
-    return "'" + literal.replace("'", "''") + "'"
 
 
 def _concatenate(parts: list[str]) -> str:

@@ -100,7 +100,13 @@ def examine(
             skipped=skipped,
             only=only,
         )
-        return judge_cells(source, plan, connection, can_quarantine=settings.on_reject == "quarantine")
+        return judge_cells(
+            source,
+            plan,
+            connection,
+            can_quarantine=settings.on_reject == "quarantine",
+            can_preserve=settings.on_conflict == "preserve",
+        )
 
 
 def plan_source(

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from entrypoint.errors import SourceRefusedError
-from entrypoint.model import LoadResult, Plan, TableResult
+from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.compare import Verdict, compare_table, describe_difference
@@ -74,7 +74,7 @@ def verify_load(
             sample=None if is_full else _SAMPLE_ROWS,
             is_alone=not outcome.standing,
         )
-        _require_agreement(verdict, outcome, is_full=is_full)
+        _require_agreement(verdict, table, outcome, is_full=is_full)
         cells += verdict.rows * len(table.columns)
         ways[table.source.name] = "full" if is_full else "sample"
     return {"mode": mode, "cells": cells, "tables": ways}
@@ -87,7 +87,7 @@ def _verify_counts(connection: psycopg.Connection[Any], plan: Plan, result: Load
         row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table.target))).fetchone()
         assert row is not None
         accounted = outcome.inserted + outcome.unchanged + outcome.preserved + outcome.overwritten
-        if row[0] != outcome.standing + outcome.inserted or accounted != table.rows_taken:
+        if row[0] != outcome.standing + outcome.inserted or accounted != table.rows - table.rejected:
             wrong.append(
                 f"{outcome.target} holds {row[0]} rows where {outcome.standing} stood "
                 f"and {outcome.inserted} of {table.rows_taken} were inserted"
@@ -96,12 +96,12 @@ def _verify_counts(connection: psycopg.Connection[Any], plan: Plan, result: Load
         raise _refuse("; ".join(wrong))
 
 
-def _require_agreement(verdict: Verdict, outcome: TableResult, *, is_full: bool) -> None:
+def _require_agreement(verdict: Verdict, table: TablePlan, outcome: TableResult, *, is_full: bool) -> None:
     """Allow as many differing rows as were preserved: those are PostgreSQL's own, on purpose."""
-    allowed = outcome.preserved
+    allowed = outcome.preserved - table.stood_for
     is_agreed = verdict.differing <= allowed
     if is_full:
-        is_agreed = verdict.differing == allowed and verdict.rows == outcome.rows - outcome.quarantined
+        is_agreed = verdict.differing == allowed and verdict.rows == table.rows_taken
     if not is_agreed:
         shown = "; ".join(describe_difference(difference) for difference in verdict.differences)
         raise _refuse(f"{verdict.differing} of {verdict.rows} row(s) of {outcome.table} differ: {shown}")
