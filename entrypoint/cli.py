@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -221,6 +222,8 @@ def _run(settings: Settings, command: list[str], *, is_migration_only: bool) -> 
 
 def _load_settings(flags: dict[str, str]) -> Settings:
     log.configure()
+    if getattr(sys, "frozen", False) and shutil.which("entrypoint") is None:
+        log.set_program(sys.executable)
     settings = load_settings(flags)
     log.configure(log_format=settings.log_format, level=settings.log_level)
     log_dropped_parameters(settings)
@@ -231,7 +234,7 @@ def _conclude(error: EntrypointError, cause: BaseException | None = None) -> int
     """Say in one line what happened, where, and what to do next; return the exit code."""
     problems = error.problems if isinstance(error, ConfigurationError) else (str(error),)
     for problem in problems:
-        line = " ".join(log.redact(problem).split("\n"))  # a file's name may hold anything
+        line = " ".join(log.make_presentable(problem).split("\n"))  # a file's name may hold anything
         print(f"entrypoint: {line}", file=sys.stderr)  # noqa: T201
     if log.is_debug():
         log.get_logger().debug("traceback", exc_info=cause or error)

@@ -313,12 +313,12 @@ def _read_migrations(settings: Settings) -> tuple[Migration, ...]:
 
 
 def _print(text: str) -> None:
-    print(log.redact(text))  # noqa: T201
+    print(log.make_presentable(text))  # noqa: T201
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    encoded = msgspec.json.format(msgspec.json.encode({"version": REPORT_VERSION, **document}), indent=2)
-    print(log.redact(encoded.decode()))  # noqa: T201
+    encoded = msgspec.json.encode(log.redact_values({"version": REPORT_VERSION, **document}))
+    print(msgspec.json.format(encoded, indent=2).decode())  # noqa: T201
 
 
 COMMANDS: dict[str, Command] = {

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+from datetime import datetime
 from typing import TextIO, cast
 from urllib.parse import quote, quote_plus
 
@@ -29,13 +30,17 @@ _SHORTEST_UNIQUE = 6
 
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.:-]*://[^\s:/@]*):[^\s/]*@", re.IGNORECASE)
 _KEYWORD_PASSWORD = re.compile(
-    r"(\b(?:password|passwd|pwd|sslpassword)\s*[=:]\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.I
+    r"(\b(?:password|passwd|pwd|sslpassword)\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.I
 )
+
+# What this program writes itself: no password stands in it, though one may be spelled like it.
+_OURS = ("timestamp", "time", "level", "event", "exc_info")
 
 _NOWHERE = logging.NullHandler()
 
 _secrets: set[str] = set()
 _level = LEVELS["info"]
+_program = "entrypoint"
 
 
 def register_secret(secret: str) -> None:
@@ -57,14 +62,46 @@ def redact(text: str) -> str:
     return _KEYWORD_PASSWORD.sub(rf"\1{REDACTED}", text)
 
 
+def make_presentable(text: str) -> str:
+    """Return text for a reader: without passwords, and with commands as this image has them."""
+    return redact(text).replace("`entrypoint ", f"`{_program} ")
+
+
+def set_program(program: str) -> None:
+    """Say how this program is called where it is not on the PATH as `entrypoint`."""
+    global _program
+    _program = program
+
+
+def redact_values(value: object) -> object:
+    """Return a document without passwords in its texts; keys are ours and stay as they are."""
+    if isinstance(value, dict):
+        return {key: redact_values(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_values(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, datetime)):
+        return value
+    return make_presentable(str(value))
+
+
+def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    kept = {key: event[key] for key in _OURS if key in event}
+    return {
+        **kept,
+        **{key: redact_values(value) for key, value in event.items() if key not in kept},
+    }
+
+
 class _Redacting:
-    """The last step of the chain: whatever the renderer made of an event leaves without secrets."""
+    """The last step where a traceback is rendered: nothing leaves with a secret in it."""
 
     def __init__(self, renderer: Processor) -> None:
         self._renderer = renderer
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
-        return redact(str(self._renderer(logger, method, event)))
+        has_traceback = bool(event.get("exc_info"))
+        rendered = str(self._renderer(logger, method, event))
+        return redact(rendered) if has_traceback else rendered
 
 
 def _put_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -102,7 +139,7 @@ def configure(*, log_format: str = "auto", level: str = "info", stream: TextIO |
     processors: list[Processor] = [structlog.processors.add_log_level, timestamps]
     if not as_console:
         processors += [structlog.processors.format_exc_info, _put_first]
-    processors.append(_Redacting(renderer))
+    processors += [_redact_event, _Redacting(renderer)]
     # psycopg's own words about a connection would stand raw on stderr; what matters comes as an exception.
     logging.getLogger("psycopg").addHandler(_NOWHERE)
     structlog.configure(

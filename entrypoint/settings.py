@@ -8,7 +8,7 @@ secret setting into a message.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -196,13 +196,21 @@ def _parse(setting: Setting, name: str, text: str) -> object:
         log.register_secret(text)  # it may hold a password that nothing could find in it
         raise ConfigurationError(*(f"{shown} {problem}" for problem in error.problems)) from None
     if isinstance(value, Conninfo):
-        _register(value.secrets)
+        _register(value)
     return value
 
 
-def _register(secrets: Iterable[str]) -> None:
-    for secret in secrets:
-        log.register_secret(secret)
+def _register(conninfo: Conninfo) -> None:
+    """Have the passwords hidden, but for one that is also the user's or the database's name.
+
+    Hiding that word everywhere would hide nothing and garble every line; where it stands as a password it
+    is hidden all the same.
+    """
+    given = conninfo.as_dict()
+    shown = {given.get(name, "").lower() for name in ("user", "dbname", "host")}
+    for secret in conninfo.secrets:
+        if secret.lower() not in shown:
+            log.register_secret(secret)
 
 
 def _resolve_targets(values: dict[str, Any], given: set[str], environment: Mapping[str, str]) -> None:
