@@ -41,6 +41,9 @@ from entrypoint.transfer.report import describe_refusal, log_refusals
 
 Connection = psycopg.Connection[Any]
 
+# After a signal everything ends within 5 s, the note of it included.
+_RECORDING_LIMIT_S = 1.5
+
 # Failures that leave no doubt that the application must not start, whatever ON_MIGRATION_FAILURE says:
 # they are not the data migration's, or the reader has to put a setting right first.
 _NEVER_CONTINUED = (
@@ -151,8 +154,6 @@ def migrate_data(connection: Connection, settings: Settings, lock: Lock) -> Entr
         migrate_file(connection, settings, lock, path, progress=ProgressReporter())
     except (EntrypointError, Interrupted) as stop:
         failure = stop.error if isinstance(stop, Interrupted) else stop
-        if isinstance(failure, StoppedError):
-            raise
         record_failure(settings, path, failure, seconds=time.monotonic() - started)
         if isinstance(failure, _NEVER_CONTINUED):
             raise
@@ -203,6 +204,7 @@ def migrate_file(
             # From here on the rows are PostgreSQL's and nothing can be rolled back; what is left is the file.
             limit.close()
             is_untouched = source.release()
+    is_in_use = not is_untouched or source.is_open_elsewhere()
     log.get_logger().info(
         "migration_committed",
         path=str(path),
@@ -213,11 +215,12 @@ def migrate_file(
     )
     if not only:
         retire_source(connection, settings, path, migrated.run_id)
-    if not is_untouched:
+    if is_in_use:
         log.get_logger().warning(
-            "source_written_after_migration",
+            "source_still_in_use",
             path=str(path),
-            remedy="stop whatever still uses the file; `entrypoint status` tells how to merge what it wrote",
+            meaning="another process has the file open; what it writes from now on is not in PostgreSQL",
+            remedy="stop it; the next start, or `entrypoint status`, says how to merge what it wrote",
         )
     return migrated
 
@@ -232,7 +235,7 @@ def retire_source(connection: Connection, settings: Settings, path: Path, run_id
             path=str(path),
             reason=error.strerror or str(error),
             consequence="the ledger prevents a second migration",
-            remedy="remove the file or its mount when convenient",
+            remedy="give the container's user write permission on the directory, or leave it as it is",
         )
         return None
     with translate_errors("writing the ledger", role=connection.info.user):
@@ -266,10 +269,17 @@ def record_failure(settings: Settings, path: Path | None, error: EntrypointError
     log_refusals(refusals)
     try:
         with (
-            wait_until_ready(settings.direct, timeout_s=0, purpose="ledger") as connection,
+            wait_until_ready(
+                settings.direct,
+                timeout_s=_RECORDING_LIMIT_S,
+                purpose="ledger",
+                settings={"statement_timeout": str(int(_RECORDING_LIMIT_S * 1000))},
+            ) as connection,
             translate_errors("writing the ledger", role=connection.info.user),
         ):
             ensure_ledger(connection, settings.ledger_schema)
+            if isinstance(error, StoppedError) and _is_committed(connection, settings, path):
+                return  # stopped on the way from the commit to the application: nothing has failed
             ledger.record_failure(
                 connection,
                 settings.ledger_schema,
@@ -281,6 +291,10 @@ def record_failure(settings: Settings, path: Path | None, error: EntrypointError
             )
     except EntrypointError as unrecorded:
         log.get_logger().warning("failure_not_recorded", reason=str(unrecorded))
+
+
+def _is_committed(connection: Connection, settings: Settings, path: Path | None) -> bool:
+    return any(success.path == path for success in read_successes(connection, settings))
 
 
 def _judge_failure(failure: EntrypointError, settings: Settings, *, is_migration_only: bool) -> None:

@@ -210,6 +210,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _run(settings: Settings, command: list[str], *, is_migration_only: bool) -> None:
     """Tell the story where there is a PostgreSQL, then become the application."""
+    if settings.run_as is not None:
+        handover.find_identity(settings.run_as)  # a wrong name is told before anything is done
     if settings.direct is None:
         log.get_logger().info("postgres_not_configured", consequence="nothing to migrate to")
     else:

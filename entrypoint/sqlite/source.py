@@ -65,6 +65,7 @@ class SourceDatabase:
         self.stamp = stamp
         self.encoding = _ENCODINGS[str(connection.pragma("encoding"))]
         self._raw = raw
+        self._is_last_to_tidy = False
 
     def register_function(self, name: str, function: Callable[..., Cell], argument_count: int) -> None:
         """Make a deterministic Python function callable from this connection's SQL."""
@@ -128,9 +129,18 @@ class SourceDatabase:
             try:
                 self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+                self._is_last_to_tidy = True
             except apsw.Error:
                 pass  # a reader in the way, or a full disk: the log stays what it was
         return bool(self.connection.pragma("data_version") == version)
+
+    def is_open_elsewhere(self) -> bool:
+        """Tell, once it is closed, whether another process has it open in WAL mode.
+
+        The last connection removes the log and its index when it closes; where they stay, it was not the
+        last (https://www.sqlite.org/walformat.html, section 1.2). Other journal modes leave no such trace.
+        """
+        return self._is_last_to_tidy and self.path.with_name(self.path.name + "-shm").exists()
 
 
 def _is_about_values(line: str) -> bool:
@@ -266,9 +276,20 @@ def _choose_access(path: Path, *, is_for_migration: bool) -> Access:
     return "immutable" if unit.is_wal_mode(path) else "shared"
 
 
+def _make_directory(path: Path, stack: ExitStack) -> Path:
+    try:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="entrypoint-")))
+    except OSError as error:
+        raise NotPermittedError(
+            "its write-ahead log makes a copy necessary, and no temporary directory can be written to",
+            where=str(path),
+            remedy="mount a tmpfs at /tmp, set TMPDIR, or mount the volume writable",
+        ) from error
+
+
 def _copy_unit(path: Path, stack: ExitStack) -> Path:
     """Copy the files that hold data; the wal-index (-shm) is rebuilt from them."""
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="entrypoint-")))
+    directory = _make_directory(path, stack)
     try:
         for file in unit.list_unit_files(path):
             if not file.name.endswith("-shm"):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from entrypoint import log
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, TablePlan
 from entrypoint.postgres.catalog import own_rows
@@ -62,6 +63,8 @@ def _merge_by_key(
     differing = _count_differing(connection, table)
     if differing and on_conflict == "fail":
         _refuse_conflicts(connection, table, differing)
+    if differing and on_conflict == "preserve":
+        _warn_of_preserved(connection, table, differing)
     overwritten = _overwrite(connection, table) if differing and on_conflict == "overwrite" else 0
     inserted = connection.execute(
         sql.SQL(
@@ -93,8 +96,29 @@ def _refuse_doubled_keys(connection: psycopg.Connection[Any], table: TablePlan) 
         )
 
 
+def _warn_of_preserved(connection: psycopg.Connection[Any], table: TablePlan, count: int) -> None:
+    """Say which rows of the source give way: whoever expects them has to know."""
+    log.get_logger().warning(
+        "rows_preserved",
+        table=table.source.name,
+        rows=count,
+        keys=_show_keys(table, _read_differing_keys(connection, table)),
+        meaning="PostgreSQL holds other rows under these keys; they were kept, the source's were left",
+        remedy="compare them with `entrypoint verify`; ON_CONFLICT=overwrite takes the source's rows instead",
+    )
+
+
 def _refuse_conflicts(connection: psycopg.Connection[Any], table: TablePlan, count: int) -> None:
-    rows = connection.execute(
+    rows = _read_differing_keys(connection, table)
+    raise SourceRefusedError(
+        f"{count} row(s) stand in PostgreSQL with other values: {_show_keys(table, rows)}",
+        where=f"table {table.source.name}",
+        remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows or ON_CONFLICT=overwrite to replace them",
+    )
+
+
+def _read_differing_keys(connection: psycopg.Connection[Any], table: TablePlan) -> list[tuple[Any, ...]]:
+    return connection.execute(
         sql.SQL(
             "SELECT {key} FROM {staging} s JOIN {target} t ON {same_key} WHERE NOT ({same_row}) LIMIT {limit}"
         ).format(
@@ -106,11 +130,6 @@ def _refuse_conflicts(connection: psycopg.Connection[Any], table: TablePlan, cou
             limit=sql.Literal(_KEYS_SHOWN),
         )
     ).fetchall()
-    raise SourceRefusedError(
-        f"{count} row(s) stand in PostgreSQL with other values: {_show_keys(table, rows)}",
-        where=f"table {table.source.name}",
-        remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows or ON_CONFLICT=overwrite to replace them",
-    )
 
 
 def _count_differing(connection: psycopg.Connection[Any], table: TablePlan) -> int:

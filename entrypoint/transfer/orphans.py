@@ -106,7 +106,9 @@ def _check(
         value=", ".join(min(orphans)),
         reason=f"refers to no row of {key.references} ({', '.join(key.referenced_columns)}), "
         f"which the foreign key {key.name} demands",
-        remedy="delete these rows or correct the reference in the source",
+        remedy="delete these rows or correct the reference in the source"
+        if parent is not None
+        else f"migrate what fills {key.references} as well (--table names it too), or correct the reference",
         keys=read_keys(source, table.source, condition),
         count=int(row[0]),
     )

@@ -154,8 +154,9 @@ def report_assessment(assessment: Assessment) -> None:
             log.get_logger().warning(
                 "source_not_retired",
                 path=str(path),
-                reason="the mount does not allow renaming it; the ledger prevents a second migration",
-                remedy="remove the file or its mount when convenient",
+                reason="its directory or its mount does not allow renaming it",
+                consequence="the ledger prevents a second migration",
+                remedy="give the container's user write permission on the directory, or leave it as it is",
             )
 
 

@@ -178,8 +178,32 @@ def test_a_collision_on_another_unique_key(place: Place) -> None:
         "INSERT INTO users VALUES (7, 'admin@example.org')"
     )
     before, files = place.describe_target(), place.hash_files()
-    assert "email" in place.run().failed_with(65)
+    assert "email" in place.run(variables={"ON_CONFLICT": "fail"}).failed_with(65)
     assert (place.describe_target(), place.hash_files()) == (before, files)
+    ended = place.run()
+    ended.succeeded()
+    assert [event["rows"] for event in ended.find("rows_stood_for")] == [1]
+    assert place.rows("SELECT id, email FROM users") == [(1, "admin@example.org")]
+
+
+def test_preserved_rows_are_warned_of_with_their_keys(place: Place) -> None:
+    place.write_schema(
+        "CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'x'), (2, 'same')"
+    )
+    place.run("schema", "up").succeeded()
+    place.write_source(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);"
+        "INSERT INTO users VALUES (1, 'legacy'), (2, 'same'), (3, 'new')"
+    )
+    ended = place.run()
+    ended.succeeded()
+    (warning,) = ended.find("rows_preserved")
+    assert (warning["level"], warning["table"], warning["rows"], warning["keys"]) == (
+        "warning",
+        "users",
+        1,
+        "id=1",
+    )
 
 
 def test_rows_that_exchange_their_unique_values(place: Place) -> None:
