@@ -46,12 +46,14 @@ class Verdict:
     Attributes:
         rows: compared.
         differing: of those, the ones with a difference or without a counterpart.
+        missing: of those, the ones without a counterpart.
         differences: the first few.
     """
 
     rows: int
     differing: int
     differences: tuple[Difference, ...]
+    missing: int = 0
 
 
 def describe_difference(difference: Difference) -> str:
@@ -104,7 +106,7 @@ def _compare_by_key(
     cells = ", ".join([*keys, *(_read_cell(source, column, faces) for column in compared)])
     rows = source.connection.execute(f"SELECT {cells} FROM {taken_rows(table)}{order}")
     statement = _select_counterparts(table, compared)
-    count = differing = 0
+    count = differing = missing = 0
     differences: list[Difference] = []
     while batch := list(islice(rows, _BATCH_ROWS)):
         found = {
@@ -118,9 +120,10 @@ def _compare_by_key(
             key = ", ".join(f"{n}={_show(v)}" for n, v in zip(table.key, batch[position - 1], strict=False))
             wrong = _compare_row(table, key, compared, meanings, found.get(position))
             differing += bool(wrong)
+            missing += position not in found
             differences += wrong[: _DIFFERENCES_SHOWN - len(differences)]
         count += len(batch)
-    return Verdict(rows=count, differing=differing, differences=tuple(differences))
+    return Verdict(rows=count, differing=differing, differences=tuple(differences), missing=missing)
 
 
 def _read_cell(source: SourceDatabase, column: ColumnPlan, faces: FaceMaker) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,41 @@ def plan_source(
     with open_source(path, is_for_migration=False) as source, connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION READ ONLY")
         _configure_session(connection, settings)
-        plan = examine(connection, source, settings, only=only).plan
+        judged = examine(connection, source, settings, only=only)
+        plan = judged.plan
+        if not plan.refusals:
+            plan = _foresee_conflicts(connection, source, judged, settings)
         return plan, report.describe_plan(plan, source=unit.spell(path), access=source.access)
+
+
+def _foresee_conflicts(
+    connection: psycopg.Connection[Any], source: SourceDatabase, judged: Judged, settings: Settings
+) -> Plan:
+    """Return the plan with what ON_CONFLICT would do: a refusal under `fail`, else a note."""
+    refusals, notes = [], list(judged.plan.notes)
+    for table in judged.plan.tables:
+        if not table.key:
+            continue
+        verdict = compare_table(connection, source, table, judged.faces, timezone=settings.source_timezone)
+        conflicts = verdict.differing - verdict.missing
+        if conflicts and settings.on_conflict == "fail":
+            refusals.append(
+                Refusal(
+                    table=table.source.name,
+                    column=None,
+                    reason="rows stand in PostgreSQL with other values",
+                    remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows or ON_CONFLICT=overwrite to "
+                    "replace them",
+                    keys=tuple(item.key for item in verdict.differences if item.column)[:1],
+                    count=conflicts,
+                )
+            )
+        elif conflicts:
+            notes.append(
+                f"{table.source.name}: {conflicts} row(s) stand in PostgreSQL with other values and would be "
+                + ("preserved" if settings.on_conflict == "preserve" else "overwritten")
+            )
+    return replace(judged.plan, refusals=tuple(refusals), notes=tuple(notes))
 
 
 def migrate_source(

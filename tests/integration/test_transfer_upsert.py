@@ -259,3 +259,28 @@ def test_a_nullable_unique_key_is_no_key(place: Place) -> None:
         "CREATE TABLE t (a INTEGER, v TEXT); INSERT INTO t VALUES (NULL, 'x'), (NULL, 'x'), (1, 'one')"
     )
     assert counts(place.run().succeeded()) == {"t": (3, 1, 2, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "said"),
+    [
+        ("preserve", 0, "users: 1 row(s) stand in PostgreSQL with other values and would be preserved"),
+        ("overwrite", 0, "users: 1 row(s) stand in PostgreSQL with other values and would be overwritten"),
+        ("fail", 65, "users, 1 row(s), id=1: rows stand in PostgreSQL with other values"),
+    ],
+)
+def test_a_dry_run_foresees_what_a_run_does_about_conflicts(
+    place: Place, policy: str, code: int, said: str
+) -> None:
+    place.write_schema(
+        "CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'x'), (2, 'same')"
+    )
+    place.run("schema", "up").succeeded()
+    place.write_source(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);"
+        "INSERT INTO users VALUES (1, 'legacy'), (2, 'same'), (3, 'new')"
+    )
+    ended = place.run("migrate", "--dry-run", variables={"ON_CONFLICT": policy})
+    assert ended.code == code
+    assert said in ended.stdout
+    assert place.run(variables={"ON_CONFLICT": policy}).code == code
