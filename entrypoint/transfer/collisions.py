@@ -16,6 +16,7 @@ from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan, UniqueKey
 from entrypoint.postgres.catalog import own_rows
+from entrypoint.postgres.queries import allow_parameters
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces, show_key, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
@@ -130,7 +131,7 @@ def _find(
         statement = _write_query(table, key, names)
         for batch in _read_batches(source, table, names, faces):
             parameters = [[row[position] for row in batch] for position in range(len(names))]
-            for number, *standing in connection.execute(statement, parameters):
+            for number, *standing in connection.execute(allow_parameters(statement), parameters):
                 arriving = dict(zip(names, batch[number - 1], strict=True))
                 kept = dict(zip(names, standing, strict=True))
                 found.keys.add(tuple(arriving[name] for name in table.key))

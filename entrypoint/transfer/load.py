@@ -24,6 +24,7 @@ from entrypoint.sqlite.source import SourceDatabase, translate_errors
 from entrypoint.transfer.cells import column_faces, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.merge import ConflictPolicy, merge_rows
+from entrypoint.transfer.order import find_own_references
 from entrypoint.transfer.sequences import advance_sequences
 
 # COPY is fed in pieces of about this size: large enough to amortise the call, small in memory.
@@ -70,7 +71,7 @@ def load_rows(
         progress.begin(plan)
         _lock_tables(connection, plan)
         stack.enter_context(hold_reactions(connection, targets))
-        stack.enter_context(defer_foreign_keys(connection, targets, plan.deferred))
+        stack.enter_context(defer_foreign_keys(connection, targets, _find_deferred(plan, on_conflict)))
         for table in plan.tables:
             result = _load_table(connection, source, table, faces, on_conflict, progress)
             _log_table(result)
@@ -92,6 +93,12 @@ def _log_table(result: TableResult) -> None:
         quarantined=result.quarantined,
         seconds=round(result.seconds, 3),
     )
+
+
+def _find_deferred(plan: Plan, on_conflict: ConflictPolicy) -> tuple[tuple[str, str], ...]:
+    """Return the foreign keys to be checked at the end: an overwritten row may refer to one yet to come."""
+    own = find_own_references(plan.tables) if on_conflict == "overwrite" else ()
+    return plan.deferred + own
 
 
 def _lock_tables(connection: psycopg.Connection[Any], plan: Plan) -> None:

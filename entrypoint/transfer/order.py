@@ -31,6 +31,16 @@ def find_deferred(tables: Iterable[TablePlan]) -> tuple[tuple[str, str], ...]:
     return tuple(deferred)
 
 
+def find_own_references(tables: Iterable[TablePlan]) -> tuple[tuple[str, str], ...]:
+    """Return (table, constraint) of every foreign key of a table to itself."""
+    return tuple(
+        (table.target.qualified_name, key.name)
+        for table in tables
+        for key in table.target.foreign_keys
+        if key.references == table.target.qualified_name
+    )
+
+
 def _find_components(plans: dict[str, TablePlan]) -> list[list[str]]:
     """Return the strongly connected components, referenced ones first (Tarjan 1972, without recursion)."""
     edges = {

@@ -1,0 +1,63 @@
+"""What the fuzz test found, each as the smallest case that shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.loading import find_refusals, migrate, write_table
+from tests.servers import Database
+
+
+def test_percent_signs_in_names_are_no_placeholders_where_unique_keys_are_compared(
+    database: Database, tmp_path: Path
+) -> None:
+    database.execute(
+        'CREATE TABLE t ("%d" int PRIMARY KEY, "100%s" text UNIQUE); INSERT INTO t VALUES (9, \'z\')'
+    )
+    path = write_table(tmp_path / "s.db", 'CREATE TABLE t ("%d" INTEGER PRIMARY KEY, "100%s")', [(1, "a")])
+    assert migrate(database, path).result.tables[0].inserted == 1
+    assert database.execute("SELECT * FROM t ORDER BY 1") == [(1, "a"), (9, "z")]
+
+
+def test_an_overwritten_row_may_refer_to_one_that_is_yet_to_be_inserted(
+    database: Database, tmp_path: Path
+) -> None:
+    database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, boss int REFERENCES t); INSERT INTO t VALUES (1, 1)"
+    )
+    deferrable = (
+        "SELECT conname, condeferrable FROM pg_constraint WHERE conrelid = 't'::regclass AND contype = 'f'"
+    )
+    before = database.execute(deferrable)
+    path = write_table(tmp_path / "s.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, boss)", [(1, 2), (2, 2)])
+    (result,) = migrate(database, path, ON_CONFLICT="overwrite").result.tables
+    assert (result.inserted, result.overwritten) == (1, 1)
+    assert database.execute("SELECT * FROM t ORDER BY 1") == [(1, 2), (2, 2)]
+    assert database.execute(deferrable) == before
+
+
+def test_a_foreign_key_of_a_domain_is_judged_beside_cells_the_domain_refuses(
+    database: Database, tmp_path: Path
+) -> None:
+    database.execute(
+        "CREATE DOMAIN positive AS int CHECK (value > 0);"
+        "CREATE TABLE t (id positive PRIMARY KEY, boss positive REFERENCES t)"
+    )
+    rows = [(1, "1"), (0, "01"), ("2", -5), (3, 7)]
+    path = write_table(tmp_path / "s.db", "CREATE TABLE t (id, boss)", rows)
+    refusals = find_refusals(database, path)
+    assert sorted((refusal.column, refusal.value) for refusal in refusals) == [
+        ("boss", "-5"),
+        ("boss", "7"),
+        ("id", "0"),
+    ]
+
+
+def test_a_foreign_key_of_a_type_only_postgresql_knows_is_judged_beside_cells_it_refuses(
+    database: Database, tmp_path: Path
+) -> None:
+    database.execute("CREATE TABLE t (id inet PRIMARY KEY, boss inet REFERENCES t)")
+    rows = [("10.0.0.1", "10.0.0.1/32"), ("here", "10.0.0.1"), ("::1", "nowhere"), ("::2", "::3")]
+    path = write_table(tmp_path / "s.db", "CREATE TABLE t (id, boss)", rows)
+    refusals = find_refusals(database, path)
+    assert sorted(str(refusal.value) for refusal in refusals) == ["::3", "here", "nowhere"]
