@@ -21,6 +21,7 @@ from entrypoint.settings import (
     Settings,
     load_settings,
     log_dropped_parameters,
+    log_suspicious_names,
     make_environment,
 )
 
@@ -229,6 +230,7 @@ def _load_settings(flags: dict[str, str]) -> Settings:
     settings = load_settings(flags)
     log.configure(log_format=settings.log_format, level=settings.log_level)
     log_dropped_parameters(settings)
+    log_suspicious_names()
     return settings
 
 

@@ -28,8 +28,13 @@ __all__ = [
     "Settings",
     "load_settings",
     "log_dropped_parameters",
+    "log_suspicious_names",
     "make_environment",
 ]
+
+# One letter too many, too few or exchanged in a name of ten; shorter names are alike by chance.
+_ALIKE = 0.9
+_SHORTEST_SUSPICIOUS = 8
 
 _LARGEST_SECRET_BYTES = 64 << 10  # of a file that X_FILE names: enough for a URL with certificates in it
 # With any of these, libpq's environment names a server; PGUSER or PGPASSWORD alone are leftovers.
@@ -48,6 +53,7 @@ class Settings:
         migration_target: from `MIGRATION_DATABASE_URL`; use `direct`.
         is_migrations_dir_explicit: the directory was named, and its absence is an error.
         is_config_explicit: the mapping file was named.
+        is_sqlite_paths_explicit: the paths to probe were named.
         mapping: the mapping file's content, empty where there is none.
         secret_variables: to be removed from the environment before exec.
     """
@@ -73,6 +79,7 @@ class Settings:
     ledger_schema: str
     config_path: Path
     is_config_explicit: bool
+    is_sqlite_paths_explicit: bool
     mapping: TableMappings
     run_as: str | None
     log_format: Literal["auto", "json", "console"]
@@ -123,7 +130,10 @@ def load_settings(flags: Mapping[str, str], environment: Mapping[str, str] | Non
     if problems:
         raise ConfigurationError(*map(log.redact, problems))
     return Settings(
-        is_migrations_dir_explicit="MIGRATIONS_DIR" in given, is_config_explicit=is_config_explicit, **values
+        is_migrations_dir_explicit="MIGRATIONS_DIR" in given,
+        is_config_explicit=is_config_explicit,
+        is_sqlite_paths_explicit="SQLITE_PATHS" in given,
+        **values,
     )
 
 
@@ -153,6 +163,21 @@ def log_dropped_parameters(settings: Settings) -> None:
             log.get_logger().debug("parameters_dropped", setting=variable, names=conninfo.dropped)
         if conninfo.unknown:
             log.get_logger().warning("unknown_parameters_dropped", setting=variable, names=conninfo.unknown)
+
+
+def log_suspicious_names(environment: Mapping[str, str] | None = None) -> None:
+    """Warn of variables that look like a misspelt setting, where the setting itself is not given."""
+    names = os.environ if environment is None else environment
+    known = {variable for setting in SETTINGS for variable in (setting.variable, f"{setting.variable}_FILE")}
+    strangers = [name for name in names if name not in known and len(name) >= _SHORTEST_SUSPICIOUS]
+    if not strangers:
+        return
+    from difflib import get_close_matches
+
+    for name in strangers:
+        for meant in get_close_matches(name, known, n=1, cutoff=_ALIKE):
+            if meant not in names:
+                log.get_logger().warning("unknown_setting_found", name=name, did_you_mean=meant)
 
 
 def _look_up(setting: Setting, flags: Mapping[str, str], environment: Mapping[str, str]) -> tuple[str, str]:

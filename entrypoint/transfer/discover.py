@@ -74,11 +74,13 @@ class Finds:
         groups: SQLite databases by directory, in the order of the paths.
         skipped: files that look like a database by their name and are none, each with the reason.
         unreadable: files and directories that may hold the source and cannot be looked at.
+        is_nowhere: none of the paths exists.
     """
 
     groups: tuple[tuple[Path, ...], ...]
     skipped: tuple[tuple[Path, str], ...] = ()
     unreadable: tuple[Path, ...] = ()
+    is_nowhere: bool = False
 
 
 NOT_A_DATABASE = {
@@ -90,6 +92,7 @@ NOT_A_DATABASE = {
 
 def find_candidates(paths: Iterable[str]) -> Finds:
     """Look at every file on the probed paths, each once."""
+    paths = tuple(paths)
     groups: dict[Path, list[Path]] = {}
     skipped: list[tuple[Path, str]] = []
     unreadable: list[Path] = []
@@ -113,6 +116,7 @@ def find_candidates(paths: Iterable[str]) -> Finds:
         groups=tuple(tuple(group) for group in groups.values()),
         skipped=tuple(skipped),
         unreadable=tuple(unreadable),
+        is_nowhere=not seen and not unreadable and not any(glob.glob(pattern) for pattern in paths),  # noqa: PTH207
     )
 
 

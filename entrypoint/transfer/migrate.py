@@ -211,7 +211,12 @@ def migrate_source(
             mode=settings.verify,
             timezone=settings.source_timezone,
         )
-        log.get_logger().info("load_verified", mode=settings.verify, cells=verified["cells"])
+        log.get_logger().info(
+            "load_verified",
+            mode=settings.verify,
+            cells=verified["cells"],
+            **{way: names for way, names in _group_by_way(verified["tables"]).items() if way != "full"},
+        )
         source.prove_unchanged()
         document["result"] = report.describe_result(result) | {"verified": verified}
         run_id = ledger.record_success(
@@ -233,6 +238,11 @@ def migrate_source(
             )
         before_commit()
     return Migrated(run_id=run_id, plan=judged.plan, result=result, document=document)
+
+
+def _group_by_way(ways: dict[str, str]) -> dict[str, list[str]]:
+    """Return the tables by how they were verified: `full`, `sample` or `counts`."""
+    return {way: [name for name, used in ways.items() if used == way] for way in sorted(set(ways.values()))}
 
 
 def verify_source(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Assessment:
         changed: retired files that somebody wrote to afterwards.
         skipped: probed files that are no database, each with the reason.
         unreadable: probed files and directories that may hold the source and cannot be looked at.
+        has_no_place: SQLITE_PATHS was set, nothing of it exists, and nothing was migrated yet.
         has_success: a data migration was committed before, so that nothing new is merged on its own.
     """
 
@@ -48,6 +49,7 @@ class Assessment:
     changed: tuple[Path, ...]
     skipped: tuple[tuple[Path, str], ...]
     unreadable: tuple[Path, ...]
+    has_no_place: bool
     has_success: bool
 
     @property
@@ -88,6 +90,7 @@ def assess(settings: Settings, successes: tuple[Success, ...]) -> Assessment:
         changed=tuple(_find_changed(successes)),
         skipped=finds.skipped,
         unreadable=finds.unreadable,
+        has_no_place=not successes and settings.is_sqlite_paths_explicit and finds.is_nowhere,
         has_success=bool(successes),
     )
 
@@ -138,6 +141,12 @@ def report_assessment(assessment: Assessment) -> None:
                 reason="a data migration was committed before, and this file could bring deleted rows back",
                 remedy=f"merge it with `entrypoint migrate --sqlite-url {path}`, or remove it",
             )
+    if assessment.has_no_place:
+        log.get_logger().warning(
+            "source_paths_missing",
+            reason="none of the paths in SQLITE_PATHS exists",
+            remedy="check the volume's mount path, or leave SQLITE_PATHS unset",
+        )
     for path, reason in assessment.skipped:
         log.get_logger().warning("source_candidate_skipped", path=str(path), reason=reason)
     for path in assessment.unreadable if assessment.has_success else ():

@@ -376,3 +376,10 @@ def test_a_hot_journal_that_cannot_be_rolled_back_in_place(prepared: Place) -> N
     assert prepared.hash_files() == files
     assert prepared.run(user="nobody").succeeded().names == ["source_not_retired"]
     assert len(prepared.runs()) == 1
+
+
+def test_paths_that_were_set_and_do_not_exist_are_warned_of(place: Place) -> None:
+    ended = place.run(variables={"SQLITE_PATHS": "/app/dta:/nowhere/*.db"})
+    ended.succeeded()
+    assert [event["level"] for event in ended.find("source_paths_missing")] == ["warning"]
+    assert place.run().find("source_paths_missing") == []

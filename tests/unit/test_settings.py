@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from entrypoint import log
 from entrypoint.errors import ConfigurationError
 from entrypoint.mapping import Mapping, TableMapping
-from entrypoint.settings import SETTINGS, Settings, load_settings, log_dropped_parameters
+from entrypoint.settings import (
+    SETTINGS,
+    Settings,
+    load_settings,
+    log_dropped_parameters,
+    log_suspicious_names,
+)
 
 URL = "postgresql://app@db.example:5432/app"
 
@@ -54,6 +60,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         ledger_schema="entrypoint",
         config_path=Path("/app/entrypoint.toml"),
         is_config_explicit=False,
+        is_sqlite_paths_explicit=False,
         mapping=Mapping(),
         run_as=None,
         log_format="auto",
@@ -63,7 +70,8 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_table_and_settings_name_each_other() -> None:
-    derived = {"is_migrations_dir_explicit", "is_config_explicit", "mapping", "secret_variables"}
+    derived = {"mapping", "secret_variables"}
+    derived |= {f"is_{name}_explicit" for name in ("migrations_dir", "config", "sqlite_paths")}
     assert {setting.field for setting in SETTINGS} == set(Settings.__dataclass_fields__) - derived
     assert (
         len({setting.variable for setting in SETTINGS}) == len({setting.flag for setting in SETTINGS}) == 22
@@ -395,3 +403,16 @@ def test_no_password_is_said_in_an_error(password: str, template: str) -> None:
             },
         )
     assert "hunter" not in str(refused.value)
+
+
+def test_a_misspelt_name_is_warned_of_unless_the_setting_is_given() -> None:
+    environment = {
+        "SKIP_MIGRATON": "true",
+        "DATABSE_URL": "x",
+        "DATABASE_URL": "",
+        "HOME": "/",
+        "NODE_ENV": "x",
+    }
+    with structlog.testing.capture_logs() as lines:
+        log_suspicious_names(environment)
+    assert [(line["name"], line["did_you_mean"]) for line in lines] == [("SKIP_MIGRATON", "SKIP_MIGRATION")]
