@@ -132,6 +132,14 @@ def _load_table(
                 remedy="stop whatever still uses the source and start again",
             )
 
+    if table.stood_for:
+        log.get_logger().warning(
+            "rows_stood_for",
+            table=table.source.name,
+            rows=table.stood_for,
+            meaning="PostgreSQL holds other rows under another unique key of theirs; those were kept, and "
+            "what refers to the source's follows them",
+        )
     standing = _count_rows(connection, table)
     if not table.rows_taken:
         inserted = unchanged = preserved = overwritten = 0
