@@ -19,6 +19,8 @@ from entrypoint.handover import find_identity
 from tests.places import Place
 from tests.programs import PROGRAM, clean_environment, wait_until
 
+pytestmark = pytest.mark.newest_server
+
 # What a process can know of how it was started. No Python: that would change dispositions of its own.
 _SHOW = r"""
 exec 9>&1 >/dev/null
@@ -54,7 +56,7 @@ _OF_THE_C_LIBRARY = 0b11 << 31
 def show_signals(prefix: tuple[str, ...], environment: dict[str, str], **options: Any) -> dict[str, int]:
     """Return cat's own masks: unlike a shell it changes none of them.
 
-    Signals 32 and 33 are the C library's own; its posix_spawn(), which Python 3.13 uses here, leaves them ignored.
+    Signals 32 and 33 are the C library's own: its posix_spawn(), which Python 3.13 uses, leaves them ignored.
     """
     result = subprocess.run(
         [*prefix, "cat", "/proc/self/status"],

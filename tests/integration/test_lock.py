@@ -24,6 +24,8 @@ from entrypoint.postgres.lock import NAMESPACE, hold_lock
 from tests.poolers import pooled
 from tests.servers import Database, Server
 
+pytestmark = pytest.mark.newest_server
+
 SCHEMA = "entrypoint"
 
 

@@ -20,6 +20,8 @@ from entrypoint.postgres.wait import wait_until_ready
 from tests.poolers import pooled
 from tests.servers import Database, Server
 
+pytestmark = pytest.mark.newest_server
+
 SCHEMA = "entrypoint"
 
 

@@ -9,8 +9,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.programs import PROGRAM, ROOT
 from tests.servers import Database
+
+pytestmark = pytest.mark.newest_server
 
 
 def run_at_terminal(arguments: list[str], environment: dict[str, str], answer: str) -> tuple[int, str]:
