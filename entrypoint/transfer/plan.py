@@ -1,14 +1,10 @@
-"""Match the source's tables and columns with the target's, from the two catalogs and the mapping file.
+"""Make the plan of tables and columns, from the two catalogs and the mapping file.
 
-Owns which table and column goes where, by which key rows are matched, and in which order tables are
-loaded. Reads no rows but to ask whether there are any: judging cells is `census`'s.
+Owns what fills each target column, by which key rows are matched, and in which order tables are loaded.
+What goes where by its name is `matching`'s, judging cells is `census`'s.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeVar
 
 from entrypoint.errors import ConfigurationError
 from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
@@ -17,30 +13,20 @@ from entrypoint.model import (
     Plan,
     Refusal,
     Skipped,
-    SourceColumn,
     SourceTable,
     TablePlan,
-    TargetColumn,
     TargetTable,
 )
-from entrypoint.transfer.bookkeeping import recognise_tool
 from entrypoint.transfer.conversions import choose_conversion
+from entrypoint.transfer.matching import (
+    HasData,
+    Matches,
+    match_column,
+    match_table,
+    refuse_shared_columns,
+    refuse_shared_targets,
+)
 from entrypoint.transfer.order import find_deferred, sort_tables
-
-_NAME_LIMIT_BYTES = 63  # PostgreSQL cuts longer names off when it creates what they name (NAMEDATALEN)
-
-_Named = TypeVar("_Named", TargetTable, TargetColumn)
-
-HasData = Callable[[str, str | None], bool]
-
-
-@dataclass(slots=True)
-class _Findings:
-    """What is collected on the way, so that everything is reported at once."""
-
-    skipped: list[Skipped]
-    refusals: list[Refusal]
-    notes: list[str]
 
 
 def make_plan(
@@ -66,16 +52,16 @@ def make_plan(
         ConfigurationError: the mapping file or `only` names a table or column that does not exist.
     """
     _require_known_names(mapping, sources, only)
-    findings = _Findings(skipped=list(skipped), refusals=[], notes=[])
+    findings = Matches(skipped=list(skipped), refusals=[], notes=[])
     matched: list[TablePlan] = []
     for source in sources:
         if only and source.name not in only:
             continue
         table_mapping = mapping.tables.get(source.name, TableMapping())
-        target = _match_table(source, targets, table_mapping, has_data, findings)
+        target = match_table(source, targets, table_mapping, has_data, findings)
         if target is not None:
             matched.append(_plan_table(source, target, table_mapping, has_data, findings))
-    _refuse_shared_targets(matched, findings)
+    refuse_shared_targets(matched, findings)
     return Plan(
         tables=sort_tables(matched),
         skipped=tuple(findings.skipped),
@@ -83,22 +69,6 @@ def make_plan(
         notes=tuple(findings.notes),
         deferred=find_deferred(matched),
     )
-
-
-def fold_name(name: str) -> str:
-    """Return what `userId`, `user_id` and `UserID` have in common."""
-    return name.replace("_", "").replace("-", "").replace(" ", "").casefold()
-
-
-def find_matches(name: str, candidates: Iterable[_Named]) -> tuple[_Named, ...]:
-    """Return the candidates a source name stands for: exact, else case-insensitive, else snake/camel."""
-    pool = tuple(candidates)
-    name = name.encode()[:_NAME_LIMIT_BYTES].decode(errors="ignore")
-    for fold in (str, str.casefold, fold_name):
-        found = tuple(candidate for candidate in pool if fold(candidate.name) == fold(name))
-        if found:
-            return found
-    return ()
 
 
 def _require_known_names(mapping: Mapping, sources: tuple[SourceTable, ...], only: tuple[str, ...]) -> None:
@@ -121,67 +91,20 @@ def _require_known_names(mapping: Mapping, sources: tuple[SourceTable, ...], onl
         raise ConfigurationError(*problems)
 
 
-def _match_table(
-    source: SourceTable,
-    targets: tuple[TargetTable, ...],
-    mapping: TableMapping,
-    has_data: HasData,
-    findings: _Findings,
-) -> TargetTable | None:
-    if mapping.ignore:
-        findings.skipped.append(Skipped(name=source.name, reason="ignored by the mapping file"))
-        return None
-    tool = None if mapping.target else recognise_tool(source)
-    if tool:
-        findings.skipped.append(Skipped(name=source.name, reason=f"bookkeeping of {tool}"))
-        return None
-    found = find_matches(mapping.target or source.name, targets)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(sorted(target.qualified_name for target in found))
-        findings.refusals.append(
-            Refusal(
-                table=source.name,
-                column=None,
-                reason=f"several tables of the target fit its name: {names}",
-                remedy=f'say which in the mapping file: [tables."{source.name}"] target = "…"',
-            )
-        )
-    elif mapping.target:
-        known = ", ".join(sorted(target.name for target in targets)) or "none"
-        raise ConfigurationError(
-            f"mapping file: table {source.name}: no table {mapping.target} in the target; it has: {known}"
-        )
-    elif has_data(source.name, None):
-        findings.refusals.append(
-            Refusal(
-                table=source.name,
-                column=None,
-                reason="holds rows and has no table in the target",
-                remedy="let the schema migrations create it, or add to the mapping file: "
-                f'[tables."{source.name}"] with target = "…" or ignore = true',
-            )
-        )
-    else:
-        findings.skipped.append(Skipped(name=source.name, reason="empty, and no table in the target"))
-    return None
-
-
 def _plan_table(
     source: SourceTable,
     target: TargetTable,
     mapping: TableMapping,
     has_data: HasData,
-    findings: _Findings,
+    findings: Matches,
 ) -> TablePlan:
     columns: list[ColumnPlan] = []
     for column in source.columns:
         entry = mapping.columns.get(column.name, ColumnMapping())
-        planned = _match_column(source, column, target, entry, has_data, findings)
+        planned = match_column(source, column, target, entry, has_data, findings)
         if planned is not None:
             columns.append(planned)
-    _refuse_shared_columns(source, columns, findings)
+    refuse_shared_columns(source, columns, findings)
     columns += _plan_constants(source, target, columns, mapping, findings)
     is_told = any(refusal.table == source.name for refusal in findings.refusals)
     if not columns and not is_told and has_data(source.name, None):
@@ -211,70 +134,12 @@ def _plan_table(
     )
 
 
-def _match_column(
-    source: SourceTable,
-    column: SourceColumn,
-    target: TargetTable,
-    mapping: ColumnMapping,
-    has_data: HasData,
-    findings: _Findings,
-) -> ColumnPlan | None:
-    name = f"{source.name}.{column.name}"
-    if mapping.ignore:
-        findings.skipped.append(Skipped(name=name, reason="ignored by the mapping file"))
-        return None
-    found = find_matches(mapping.target or column.name, target.columns)
-    if len(found) == 1 and not found[0].is_generated:
-        return ColumnPlan(
-            source=column,
-            target=found[0],
-            conversion=choose_conversion(
-                found[0].type, is_empty_null=mapping.empty == "null", unit=mapping.unit
-            ),
-        )
-    if found:
-        if len(found) == 1:
-            findings.skipped.append(Skipped(name=name, reason="PostgreSQL computes it"))
-        else:
-            spelled = ", ".join(candidate.name for candidate in found)
-            findings.refusals.append(
-                Refusal(
-                    table=source.name,
-                    column=column.name,
-                    reason=f"several columns of {target.qualified_name} fit its name: {spelled}",
-                    remedy=f'say which in the mapping file: [tables."{source.name}".columns] '
-                    f'"{column.name}" = {{ target = "…" }}',
-                )
-            )
-    elif mapping.target:
-        known = ", ".join(candidate.name for candidate in target.columns)
-        raise ConfigurationError(
-            f"mapping file: column {name}: no column {mapping.target} in {target.qualified_name}; "
-            f"it has: {known}"
-        )
-    elif column.is_generated:
-        findings.skipped.append(Skipped(name=name, reason="generated, and no column in the target"))
-    elif has_data(source.name, column.name):
-        findings.refusals.append(
-            Refusal(
-                table=source.name,
-                column=column.name,
-                reason=f"holds data and has no column in {target.qualified_name}",
-                remedy=f'add to the mapping file: [tables."{source.name}".columns] "{column.name}" = '
-                '{ target = "…" } or { ignore = true }',
-            )
-        )
-    else:
-        findings.skipped.append(Skipped(name=name, reason="only NULL, and no column in the target"))
-    return None
-
-
 def _plan_constants(
     source: SourceTable,
     target: TargetTable,
     planned: list[ColumnPlan],
     mapping: TableMapping,
-    findings: _Findings,
+    findings: Matches,
 ) -> list[ColumnPlan]:
     """Give every column that no source column fills its stated constant, or require its own default."""
     filled = {column.target.name for column in planned}
@@ -311,7 +176,7 @@ def _choose_key(
     target: TargetTable,
     columns: list[ColumnPlan],
     mapping: TableMapping,
-    findings: _Findings,
+    findings: Matches,
 ) -> tuple[str, ...]:
     """Return the columns rows are matched by: stated, else the primary key, else a unique key, else none."""
     filled = {column.target.name: column for column in columns}
@@ -336,36 +201,3 @@ def _choose_key(
         f"{source.name}: no key to match rows by; whole rows are counted, so that a second run adds none"
     )
     return ()
-
-
-def _refuse_shared_targets(tables: list[TablePlan], findings: _Findings) -> None:
-    by_target: dict[str, list[str]] = {}
-    for table in tables:
-        by_target.setdefault(table.target.qualified_name, []).append(table.source.name)
-    for target, names in by_target.items():
-        if len(names) > 1:
-            findings.refusals.append(
-                Refusal(
-                    table=names[0],
-                    column=None,
-                    reason=f"{' and '.join(names)} both fit the target table {target}",
-                    remedy="say in the mapping file where each goes, or ignore all but one",
-                )
-            )
-
-
-def _refuse_shared_columns(source: SourceTable, columns: list[ColumnPlan], findings: _Findings) -> None:
-    by_target: dict[str, list[str]] = {}
-    for column in columns:
-        if column.source:
-            by_target.setdefault(column.target.name, []).append(column.source.name)
-    for target, names in by_target.items():
-        if len(names) > 1:
-            findings.refusals.append(
-                Refusal(
-                    table=source.name,
-                    column=names[0],
-                    reason=f"{' and '.join(names)} both fit the target column {target}",
-                    remedy="say in the mapping file where each goes, or ignore all but one",
-                )
-            )
