@@ -331,8 +331,8 @@ _MEANINGS: dict[str, Callable[[Any, str], Any]] = {
     "text": lambda cell, _timezone: _text(cell),
     "varchar(5)": _limited(5),
     "char(4)": lambda cell, timezone: _limited(4)(cell, timezone).rstrip(" "),
-    "label": _label,
-    "mood": _mood,
+    '"la""bel%"': _label,
+    '"mood %s"': _mood,
     "bytea": _bytea,
     "uuid": _uuid,
     "json": _json,
@@ -456,7 +456,8 @@ def read_meanings(tables: Sequence[Table], rows: Sequence[Sequence[Row]], timezo
 def is_bad(table: Table, row: Row) -> bool:
     """Tell whether a row holds a cell that cannot be taken, or lacks one that must not be NULL."""
     return any(
-        cell == REFUSED or (cell is None and (column.is_not_null or position in table.key))
+        cell == REFUSED
+        or (cell is None and (column.is_not_null or (position in table.key and table.style != "alike")))
         for position, (column, cell) in enumerate(zip(table.columns, row, strict=True))
     )
 
@@ -493,7 +494,8 @@ def find_doubles(table: Table, rows: Sequence[Row], lost: set[int]) -> set[int]:
         seen: set[Row] = set()
         for number, row in enumerate(rows):
             value = pick(row, key)
-            if not key or None in value or number in lost or number in doubles:
+            is_apart = None in value and table.style != "alike"  # NULLs that are never equal
+            if not key or is_apart or number in lost or number in doubles:
                 continue
             if value in seen:
                 doubles.add(number)

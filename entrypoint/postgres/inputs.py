@@ -13,6 +13,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from entrypoint.postgres.queries import name_type
+
 _FIRST_WITH_INPUT_ERROR_INFO = 16_00_00
 
 # Classes of SQLSTATE (manual, appendix A) that are a verdict on the text: data, constraints, syntax and names
@@ -54,7 +56,7 @@ def find_invalid(
         else "SELECT count(r.v) FROM json_to_recordset((SELECT json_agg(json_build_object('v', v))"
         " FROM unnest(%s::text[]) AS v)) AS r (v {})"
     )
-    return _bisect(connection, sql.SQL(query).format(sql.SQL(type_name)), texts)
+    return _bisect(connection, sql.SQL(query).format(name_type(type_name)), texts)
 
 
 def _is_verdict(error: psycopg.Error) -> bool:

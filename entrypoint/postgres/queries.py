@@ -34,6 +34,11 @@ def allow_parameters(statement: sql.Composed) -> sql.Composed:
     return sql.Composed([_double_percents(part) for part in statement])
 
 
+def name_type(name: str) -> sql.SQL:
+    """Return a type's name, as format_type prints it, for a statement with parameters: it is SQL already."""
+    return sql.SQL(name.replace("%", "%%"))
+
+
 def _double_percents(part: sql.Composable) -> sql.Composable:
     if isinstance(part, sql.Composed):
         return allow_parameters(part)

@@ -16,11 +16,12 @@ from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan, UniqueKey
 from entrypoint.postgres.catalog import own_rows
-from entrypoint.postgres.queries import allow_parameters
+from entrypoint.postgres.queries import allow_parameters, name_type
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces, show_key, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.findings import Findings
+from entrypoint.transfer.judge import sift_rows
 
 _BATCH_SIZE = 2000
 # Each is held in memory; more of them means that the two sides number their rows differently throughout.
@@ -124,12 +125,15 @@ def _find(
     connection: psycopg.Connection[Any],
 ) -> _Collisions:
     found = _Collisions(followers={columns: {} for columns in wanted})
+    by_name = {column.target.name: column for column in table.columns}
     for key in others:
         names = tuple(
             dict.fromkeys([*table.key, *key.columns, *(name for columns in wanted for name in columns)])
         )
         statement = _write_query(table, key, names)
-        for batch in _read_batches(source, table, names, faces):
+        planned = [by_name[name] for name in names]
+        for arrived in _read_batches(source, table, names, faces):
+            batch = sift_rows(connection, planned, arrived)
             parameters = [[row[position] for row in batch] for position in range(len(names))]
             for number, *standing in connection.execute(allow_parameters(statement), parameters):
                 arriving = dict(zip(names, batch[number - 1], strict=True))
@@ -157,7 +161,7 @@ def _write_query(table: TablePlan, key: UniqueKey, names: tuple[str, ...]) -> sq
                 sql.Identifier(name),
                 operator,
                 alias[name],
-                sql.SQL(types[name].type.name),  # from format_type: it is SQL
+                name_type(types[name].type.name),
             )
             for name in columns
         )

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from entrypoint.model import ColumnPlan, TablePlan
 from entrypoint.postgres.catalog import own_rows
-from entrypoint.postgres.queries import allow_parameters
+from entrypoint.postgres.queries import allow_parameters, name_type
 from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
 from entrypoint.transfer import decode
 from entrypoint.transfer.cells import VALUE_WIDTH, column_cell, column_faces, taken_rows
@@ -150,7 +150,7 @@ def _select_counterparts(table: TablePlan, compared: list[ColumnPlan]) -> sql.Co
             sql.Identifier(name),
             sql.SQL("=" if types[name].is_not_null else "IS NOT DISTINCT FROM"),
             alias,
-            sql.SQL(types[name].type.name),  # from format_type, which quotes it as SQL
+            name_type(types[name].type.name),
         )
         for name, alias in zip(table.key, names, strict=True)
     ]
@@ -193,7 +193,7 @@ def _normalise(
     row = connection.execute(
         sql.SQL(
             "SELECT array_agg(v::{}::text ORDER BY n) FROM unnest(%s::text[]) WITH ORDINALITY AS k (v, n)"
-        ).format(sql.SQL(column.target.type.name)),
+        ).format(name_type(column.target.type.name)),
         (texts,),
     ).fetchone()
     assert row is not None

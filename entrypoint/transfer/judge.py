@@ -5,8 +5,8 @@ Owns which texts are sent and how a verdict becomes a refusal. Each distinct tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -21,6 +21,8 @@ from entrypoint.transfer.findings import Findings
 # What is sent at once: many short texts, or a few long ones.
 _BATCH_SIZE = 2000
 _BATCH_CHARACTERS = 4 * 1024 * 1024
+
+_Texts = TypeVar("_Texts", tuple[str, ...], tuple[Cell, ...])
 
 
 def refuse_judged_cells(
@@ -42,6 +44,32 @@ def refuse_judged_cells(
             )
         if invalid:
             _refuse(source, table, column, text, invalid, findings)
+
+
+def sift_rows(
+    connection: psycopg.Connection[Any], columns: Sequence[ColumnPlan], rows: list[_Texts]
+) -> list[_Texts]:
+    """Return the rows whose cells their types' input functions take; others are refused, or will be.
+
+    Args:
+        connection: inside a transaction.
+        columns: of the rows' cells.
+        rows: rendered cells, None for NULL.
+    """
+    for position, column in enumerate(columns):
+        if not is_judged_by_target(column.conversion):
+            continue
+        texts = list({str(row[position]) for row in rows if row[position] is not None})
+        invalid: set[Cell] = set()
+        for start in range(0, len(texts), _BATCH_SIZE):
+            invalid |= find_invalid(
+                connection,
+                column.target.type.name,
+                texts[start : start + _BATCH_SIZE],
+                is_document=column.conversion.kind == "json",
+            ).keys()
+        rows = [row for row in rows if row[position] not in invalid]
+    return rows
 
 
 def _read_distinct(source: SourceDatabase, table: TablePlan, text: str) -> Iterator[list[str]]:

@@ -14,13 +14,13 @@ import psycopg
 from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
-from entrypoint.postgres.inputs import find_invalid
-from entrypoint.postgres.queries import allow_parameters
+from entrypoint.postgres.queries import allow_parameters, name_type
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, read_keys, taken_rows
-from entrypoint.transfer.conversions import FaceMaker, is_judged_by_target
+from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.findings import Findings
+from entrypoint.transfer.judge import sift_rows
 
 _BATCH_SIZE = 2000
 
@@ -82,7 +82,7 @@ def _check(
     if parent is not None and parent_columns is not None:
         unmatched += f" AND {_write_unmatched(source, columns, parent, parent_columns)}"
     texts = [faces.make(column.conversion, column_cell(column)).text for column in columns]
-    candidates = _sift(connection, columns, _read_keys(source, table, texts, unmatched))
+    candidates = sift_rows(connection, columns, _read_keys(source, table, texts, unmatched))
     meanings = dict(zip(candidates, _normalise(connection, columns, candidates), strict=True))
     if parent is not None and parent_columns is not None and candidates:
         present = _read_present(source, parent, parent_columns, faces, connection, set(meanings.values()))
@@ -144,22 +144,6 @@ def _read_keys(source: SourceDatabase, table: TablePlan, texts: list[str], condi
     return [tuple(str(cell) for cell in row) for row in rows if None not in row]
 
 
-def _sift(connection: psycopg.Connection[Any], columns: list[ColumnPlan], keys: list[Key]) -> list[Key]:
-    """Return the keys that their types' own input functions take; the others are refused as cells already."""
-    for position, column in enumerate(columns):
-        if not is_judged_by_target(column.conversion):
-            continue
-        texts = list({key[position] for key in keys})
-        invalid: set[str] = set()
-        for start in range(0, len(texts), _BATCH_SIZE):
-            batch = texts[start : start + _BATCH_SIZE]
-            invalid |= find_invalid(
-                connection, column.target.type.name, batch, is_document=column.conversion.kind == "json"
-            ).keys()
-        keys = [key for key in keys if key[position] not in invalid]
-    return keys
-
-
 def _normalise(
     connection: psycopg.Connection[Any], columns: list[ColumnPlan], keys: list[Key]
 ) -> Iterator[Key]:
@@ -167,7 +151,7 @@ def _normalise(
     names = [sql.Identifier(f"k{position}") for position in range(len(columns))]
     statement = sql.SQL("SELECT {} FROM unnest({}) WITH ORDINALITY AS k ({}, n) ORDER BY k.n").format(
         sql.SQL(", ").join(
-            sql.SQL("k.{}::{}::text").format(name, sql.SQL(column.target.type.name))  # format_type gives SQL
+            sql.SQL("k.{}::{}::text").format(name, name_type(column.target.type.name))
             for name, column in zip(names, columns, strict=True)
         ),
         sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(names)),
@@ -192,7 +176,7 @@ def _read_present(
     present: set[Key] = set()
     while batch := list(islice(rows, _BATCH_SIZE)):
         keys = [tuple(str(cell) for cell in row) for row in batch if None not in row]
-        keys = _sift(connection, columns, keys)
+        keys = sift_rows(connection, columns, keys)
         present.update(key for key in _normalise(connection, columns, keys) if key in wanted)
     return present
 
@@ -211,7 +195,7 @@ def _find_standing(
             sql.SQL("t.{} = k.{}::{}").format(
                 sql.Identifier(name),
                 alias,
-                sql.SQL(column.target.type.name),  # from format_type: it is SQL
+                name_type(column.target.type.name),
             )
             for name, alias, column in zip(key.referenced_columns, aliases, columns, strict=True)
         ),

@@ -61,3 +61,17 @@ def test_a_foreign_key_of_a_type_only_postgresql_knows_is_judged_beside_cells_it
     path = write_table(tmp_path / "s.db", "CREATE TABLE t (id, boss)", rows)
     refusals = find_refusals(database, path)
     assert sorted(str(refusal.value) for refusal in refusals) == ["::3", "here", "nowhere"]
+
+
+def test_percent_signs_in_the_names_of_types_are_no_placeholders(database: Database, tmp_path: Path) -> None:
+    database.execute(
+        "CREATE TYPE \"%s\" AS ENUM ('a', 'b'); CREATE DOMAIN \"%d\" AS text CHECK (value <> 'no');"
+        'CREATE TABLE t (id "%s" PRIMARY KEY, other "%s" REFERENCES t, word "%d" UNIQUE, words "%s"[]);'
+        "INSERT INTO t VALUES ('b', NULL, 'w')"
+    )
+    ddl = "CREATE TABLE t (id, other, word, words)"
+    path = write_table(tmp_path / "s.db", ddl, [("a", b"b", "v", '["a"]'), ("b", None, "w", None)])
+    (result,) = migrate(database, path, VERIFY="full").result.tables
+    assert (result.inserted, result.unchanged) == (1, 1)
+    path = write_table(tmp_path / "s.db", ddl, [("a", "b", "no", '["c"]')])
+    assert [refusal.column for refusal in find_refusals(database, path)] == ["word", "words"]
