@@ -338,17 +338,12 @@ def check_sequences(bench: Bench, case: Case) -> None:
         if table.style not in ("identity", "always", "serial"):
             continue
         column = table.columns[0]
-        name, highest = quote(table.target), 2 ** (63 if column.type == "bigint" else 31) - 1
-        found = bench.observer.execute(
-            f"SELECT max({quote(column.target)}), pg_get_serial_sequence(%s, %s) FROM {name}".replace(
-                f" FROM {name}", f" FROM {name.replace('%', '%%')}"
-            )
-            .replace(f"max({quote(column.target)})", f"max({quote(column.target).replace('%', '%%')})")
-            .encode(),
-            (name, column.target),
-        ).fetchone()
-        assert found is not None
-        largest, sequence = found
+        highest = 2 ** (63 if column.type == "bigint" else 31) - 1
+        query = f"SELECT max({quote(column.target)}) FROM {quote(table.target)}"
+        ((largest,),) = bench.observer.execute(query.encode()).fetchall()
+        ((sequence,),) = bench.observer.execute(
+            "SELECT pg_get_serial_sequence(%s, %s)", (quote(table.target), column.target)
+        ).fetchall()
         row = bench.observer.execute(f"SELECT last_value, is_called FROM {sequence}".encode()).fetchone()
         assert row is not None
         upcoming = row[0] + (1 if row[1] else 0)
