@@ -10,7 +10,8 @@ import re
 import apsw
 
 from entrypoint.model import Skipped, SourceColumn, SourceTable
-from entrypoint.sqlite.source import SourceDatabase, translate_errors
+from entrypoint.sqlite.failures import translate_errors
+from entrypoint.sqlite.source import SourceDatabase
 
 _KINDS = {
     "view": "a view",

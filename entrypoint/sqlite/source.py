@@ -1,7 +1,7 @@
 """Open a source so that its rows stand still and its bytes stay as they are.
 
-Owns how a unit is opened, locked, checked and proved unchanged, and the translation of SQLite's errors.
-Knows nothing of tables. There are four ways in, the first that fits is taken:
+Owns how a unit is opened, locked, checked and proved unchanged. Knows nothing of tables. There are four
+ways in, the first that fits is taken:
 
 locked     the mount allows writing: SQLite's write lock is held until the source is closed, so that no
            other process can commit to it. Used for a migration, never for a look.
@@ -29,6 +29,7 @@ import apsw
 
 from entrypoint.errors import EntrypointError, NotPermittedError, SourceNotFoundError, SourceRefusedError
 from entrypoint.sqlite import unit
+from entrypoint.sqlite.failures import translate_errors
 
 Access = Literal["locked", "shared", "immutable", "copy"]
 Cell = int | float | str | bytes | None
@@ -146,47 +147,6 @@ class SourceDatabase:
 def _is_about_values(line: str) -> bool:
     """Tell a declared constraint that a value breaks, which the plan judges, from damage."""
     return line.startswith(("NULL value in ", "CHECK constraint failed in ", "non-"))
-
-
-@contextmanager
-def translate_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours; the only place that does."""
-    try:
-        yield
-    except apsw.BusyError as error:
-        raise SourceRefusedError(
-            "another process is writing to the source",
-            where=str(path),
-            remedy="stop whatever still uses the file and start again",
-        ) from error
-    except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
-        raise SourceRefusedError(
-            f"SQLite cannot read it: {error}",
-            where=str(path),
-            remedy="restore the file from a backup, or repair a copy of it with `sqlite3 FILE .recover`",
-        ) from error
-    except (apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError) as error:
-        raise NotPermittedError(
-            f"SQLite may not open it: {error}",
-            where=str(path),
-            remedy="give the container's user read and write permission on the file and its directory",
-        ) from error
-    except apsw.CantOpenError as error:
-        raise NotPermittedError(
-            f"SQLite cannot open it: {error}",
-            where=str(path),
-            remedy="give the container's user read and write permission on the file and its directory",
-        ) from error
-    except apsw.Error as error:
-        raise SourceRefusedError(
-            f"SQLite failed: {error}", where=str(path), remedy="check the volume it is on and start again"
-        ) from error
-    except OSError as error:
-        raise EntrypointError(
-            f"cannot read the source: {error.strerror or error}",
-            where=str(path),
-            remedy="check the volume it is on",
-        ) from error
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from entrypoint.model import ColumnPlan, SourceTable, TablePlan
+from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
-from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
+from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.conversions import FaceMaker, Faces, quote_field, raw_cell
 
 KEYS_SHOWN = 3

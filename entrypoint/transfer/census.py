@@ -13,8 +13,9 @@ from typing import Any
 import psycopg
 
 from entrypoint.model import ColumnPlan, Plan, Refusal, TablePlan
+from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
-from entrypoint.sqlite.source import SourceDatabase, translate_errors
+from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.cells import column_cell, read_examples, read_keys, show_value
 from entrypoint.transfer.collisions import settle_collisions
 from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell

@@ -17,7 +17,8 @@ from psycopg import sql
 from entrypoint.model import ColumnPlan, TablePlan
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters, name_type
-from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
+from entrypoint.sqlite.failures import translate_errors
+from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer import decode
 from entrypoint.transfer.cells import VALUE_WIDTH, column_cell, column_faces, taken_rows
 from entrypoint.transfer.conversions import FaceMaker

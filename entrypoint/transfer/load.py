@@ -20,7 +20,8 @@ from entrypoint.errors import SourceRefusedError
 from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
-from entrypoint.sqlite.source import SourceDatabase, translate_errors
+from entrypoint.sqlite.failures import translate_errors
+from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.cells import column_faces, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.merge import ConflictPolicy, merge_rows

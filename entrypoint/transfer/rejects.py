@@ -15,8 +15,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from entrypoint.model import Refusal, TablePlan
+from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
-from entrypoint.sqlite.source import Cell, SourceDatabase, translate_errors
+from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import find_row_identity, show_value
 from entrypoint.transfer.conversions import raw_cell
 
