@@ -100,7 +100,11 @@ class Outcome:
     unchanged: int = 0
     preserved: int = 0
     overwritten: int = 0
-    rejected: int = 0
+    rejects: list[Row] = field(default_factory=list)
+
+    @property
+    def rejected(self) -> int:
+        return len(self.rejects)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -548,7 +552,7 @@ def foretell(
     for position, table in enumerate(tables):
         taken = [row for number, row in enumerate(rows[position]) if number not in lost[position]]
         outcome = _merge(table, taken, standing[position], setting, expected)
-        outcome.rejected = len(lost[position])
+        outcome.rejects = [cells[position][number] for number in sorted(lost[position])]
         expected.tables.append(outcome)
     _doubt_constraints(tables, expected)
     return expected

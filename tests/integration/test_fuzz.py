@@ -140,6 +140,7 @@ def check_case(bench: Bench, case: Case) -> None:
         assert not plan.refusals, "a dry run refused what then was done"
         if expected.verdict == "done":
             check_rows(bench, case, expected)
+            check_rejects(bench, case, expected)
             if ended is not None:
                 check_counts(case, expected, ended)
         check_sequences(bench, case)
@@ -308,6 +309,43 @@ def check_rows(bench: Bench, case: Case, expected: Expectation) -> None:
     for table, outcome in zip(case.tables, expected.tables, strict=True):
         found = Counter(read_target(bench, table))
         assert found == outcome.final, f"{table.target}: {found - outcome.final} for {outcome.final - found}"
+
+
+def check_rejects(bench: Bench, case: Case, expected: Expectation) -> None:
+    """The ledger keeps exactly the rows that were left out, every cell with its class and content."""
+    for table, outcome in zip(case.tables, expected.tables, strict=True):
+        kept = bench.observer.execute(
+            "SELECT cells FROM entrypoint.rejects WHERE source_table = %s", (table.source,)
+        ).fetchall()
+        found = Counter(
+            tuple(read_kept(cells[column.source], case.encoding) for column in table.columns)
+            for (cells,) in kept
+        )
+        wanted = Counter(tuple(describe_cell(cell) for cell in row) for row in outcome.rejects)
+        assert found == wanted, table.source
+
+
+def read_kept(cell: dict[str, Any], encoding: str) -> tuple[str, bytes]:
+    """Return the class and content of a cell in the ledger, as `describe_cell` gives them."""
+    if "hex" in cell:
+        content = bytes.fromhex(cell["hex"])
+        is_wide = cell["class"] == "text" and encoding != "UTF-8"
+        return cell["class"], content.decode(encoding).encode() if is_wide else content
+    value = float(cell["value"]) if cell["class"] == "real" else cell["value"]
+    return cell["class"], str(value).encode()
+
+
+def describe_cell(cell: Any) -> tuple[str, bytes]:
+    match cell:
+        case bytes():
+            return "blob", cell
+        case oracle.RawText():
+            return "text", cell.content
+        case str():
+            return "text", cell.encode()
+        case None:
+            return "null", b"None"
+    return ("real" if isinstance(cell, float) else "integer"), str(cell).encode()
 
 
 def check_counts(case: Case, expected: Expectation, ended: Migrated) -> None:
