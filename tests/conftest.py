@@ -1,7 +1,7 @@
 """Fixtures that every kind of test shares: real servers, and a fresh database for each test.
 
-`ENTRYPOINT_TEST_POSTGRES` names the major versions to test on (`18,16`); without it, every version that
-is found takes part. `ENTRYPOINT_REQUIRE_DOCKER=1` turns a skip for a missing tool into a failure.
+`ENTRYPOINT_TEST_POSTGRES` names the major versions to test on (`18,16`); without it, the newest and the
+oldest that are found take part. `ENTRYPOINT_REQUIRE_DOCKER=1` turns a skip for a missing tool into a failure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _choose_versions() -> list[int]:
     found = find_binaries()
     chosen = os.environ.get("ENTRYPOINT_TEST_POSTGRES")
     if not chosen:
-        return sorted(found, reverse=True)
+        return sorted({max(found), min(found)}, reverse=True)
     versions = sorted((int(version) for version in chosen.split(",")), reverse=True)
     if missing := [version for version in versions if version not in found]:
         raise pytest.UsageError(f"PostgreSQL {missing} is not here; found: {sorted(found)}")

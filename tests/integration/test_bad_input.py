@@ -14,6 +14,8 @@ from tests.places import Place
 from tests.programs import Ended
 from tests.servers import find_free_port
 
+pytestmark = pytest.mark.newest_server
+
 SCHEMA = "CREATE TABLE notes (id int PRIMARY KEY, body text); INSERT INTO notes VALUES (100, 'seed')"
 SOURCE = """
 CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);

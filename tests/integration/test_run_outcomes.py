@@ -14,6 +14,8 @@ import pytest
 from tests.places import Place, leave_hot_journal, leave_in_wal, open_writer
 from tests.programs import PROGRAM, ROOT, clean_environment, wait_until
 
+pytestmark = pytest.mark.newest_server
+
 SCHEMA = "CREATE TABLE notes (id int PRIMARY KEY, body text)"
 SOURCE = (
     "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO notes VALUES (1, 'a'), (2, 'b');"

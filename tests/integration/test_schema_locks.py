@@ -15,6 +15,8 @@ from entrypoint.schema.layouts import read_migrations
 from entrypoint.schema.migration import AppliedMigration
 from tests.servers import Database
 
+pytestmark = pytest.mark.newest_server
+
 
 def up(
     database: Database, directory: Path, *, timeout_s: float = 30.0, lock_timeout_s: float = 0.2

@@ -25,6 +25,8 @@ from entrypoint.postgres.wait import wait_until_ready
 from tests.servers import Database, Server, find_binaries, find_free_port, launch_server, remove_server
 from tests.wires import Refusal, Relay, listen, run_refusing_server, run_silent_server
 
+pytestmark = pytest.mark.newest_server
+
 OVERRUN_S = 0.5
 
 
