@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.programs import PROGRAM, ROOT
+from tests.programs import Ended, run_program
 from tests.servers import Database
 
 TARGET = """
@@ -41,15 +39,9 @@ INSERT INTO notes VALUES (1, 'admin', 'by name'), (2, 'new', ''), (3, NULL, '');
 """
 
 
-def run(database: Database, path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database.url, "SQLITE_URL": str(path), **settings},
-    )
+def run(database: Database, path: Path, *arguments: str, **settings: str) -> Ended:
+    environment = {"DATABASE_URL": database.url, "SQLITE_URL": str(path), **settings}
+    return run_program(*arguments, environment=environment)
 
 
 @pytest.fixture
@@ -88,7 +80,7 @@ EXPECTED = {
 
 def test_children_follow_the_row_that_stands(database: Database, source: Path) -> None:
     ended = run(database, source, "migrate", "--yes", "--json", VERIFY="full")
-    assert ended.returncode == 0, ended.stderr
+    assert ended.code == 0, ended.stderr
     assert read(database) == EXPECTED
     tables = {table["table"]: table for table in json.loads(ended.stdout)["result"]["tables"]}
     counts = {
@@ -114,7 +106,7 @@ def test_a_second_run_changes_nothing(database: Database, source: Path, tmp_path
         connection.execute("PRAGMA user_version = 1")  # another content, so that it is not recognised
     connection.close()
     ended = run(database, again, "migrate", "--yes", VERIFY="full")
-    assert ended.returncode == 0, ended.stderr
+    assert ended.code == 0, ended.stderr
     assert read(database) == EXPECTED
 
 
@@ -122,10 +114,10 @@ def test_a_second_run_changes_nothing(database: Database, source: Path, tmp_path
 def test_other_policies_refuse_and_list_what_refers(database: Database, source: Path, policy: str) -> None:
     before = read(database)
     ended = run(database, source, "migrate", "--dry-run", ON_CONFLICT=policy)
-    assert ended.returncode == 65
+    assert ended.code == 65
     assert "PostgreSQL holds other rows under the same unique key (roles_name_key)" in ended.stdout
     assert "public.grants (role_id)" in ended.stdout
     assert "public.users (boss)" in ended.stdout
     assert "id=7" in ended.stdout
-    assert run(database, source, "run", "--migrate-only", ON_CONFLICT=policy).returncode == 65
+    assert run(database, source, "run", "--migrate-only", ON_CONFLICT=policy).code == 65
     assert read(database) == before

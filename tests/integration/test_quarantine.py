@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.programs import PROGRAM, ROOT
+from tests.programs import Ended, run_program
 from tests.servers import Database
 
 TARGET = """
@@ -39,15 +37,9 @@ KEPT = {
 }
 
 
-def run(database: Database, path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database.url, "SQLITE_URL": str(path), **settings},
-    )
+def run(database: Database, path: Path, *arguments: str, **settings: str) -> Ended:
+    environment = {"DATABASE_URL": database.url, "SQLITE_URL": str(path), **settings}
+    return run_program(*arguments, environment=environment)
 
 
 @pytest.fixture
@@ -64,7 +56,7 @@ def test_the_rest_is_migrated_and_what_refers_to_rejected_rows_is_rejected_too(
     database: Database, source: Path
 ) -> None:
     ended = run(database, source, "run", "--migrate-only", ON_REJECT="quarantine", VERIFY="full")
-    assert ended.returncode == 0, ended.stderr
+    assert ended.code == 0, ended.stderr
     for query, rows in KEPT.items():
         assert database.execute(query) == rows
     assert '"event": "rows_quarantined", "rows": 14' in ended.stderr
@@ -92,7 +84,7 @@ def test_rejected_rows_are_kept_with_their_class_and_bytes(database: Database, s
 def test_a_dry_run_lists_them_and_writes_nothing(database: Database, source: Path) -> None:
     before = source.read_bytes()
     ended = run(database, source, "migrate", "--dry-run", ON_REJECT="quarantine")
-    assert ended.returncode == 0
+    assert ended.code == 0
     assert "5 rows of 4 tables would be migrated, 14 quarantined; nothing is refused" in ended.stdout
     assert source.read_bytes() == before
     assert [item.name for item in source.parent.iterdir()] == ["a.db"]
@@ -101,7 +93,7 @@ def test_a_dry_run_lists_them_and_writes_nothing(database: Database, source: Pat
 
 def test_fail_refuses_the_same_rows(database: Database, source: Path) -> None:
     ended = run(database, source, "run", "--migrate-only")
-    assert ended.returncode == 65
+    assert ended.code == 65
     assert database.execute("SELECT count(*) FROM users") == [(0,)]
     assert source.exists()
 
@@ -114,5 +106,5 @@ def test_a_unit_that_is_not_known_is_refused_all_the_same(database: Database, tm
         connection.execute("INSERT INTO t VALUES (1, 1700000000), (2, 1700000000000)")
     connection.close()
     ended = run(database, path, "run", "--migrate-only", ON_REJECT="quarantine")
-    assert ended.returncode == 65
+    assert ended.code == 65
     assert "numbers of two units in one column" in ended.stderr

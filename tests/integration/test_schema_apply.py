@@ -20,25 +20,6 @@ from tests.servers import Database, Server
 Up = Callable[[dict[str, str]], tuple[AppliedMigration, ...]]
 
 
-@pytest.fixture
-def up(database: Database, tmp_path: Path) -> Up:
-    """Write files and apply what is pending, on a connection of its own."""
-
-    def write_and_apply(files: dict[str, str]) -> tuple[AppliedMigration, ...]:
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(text)
-        with database.connect() as connection:
-            return apply_pending(
-                connection,
-                migrations=read_migrations(tmp_path),
-                ledger_schema="entrypoint",
-                deadline=time.monotonic() + 30,
-            )
-
-    return write_and_apply
-
-
 def read_rows(database: Database) -> list[tuple[Any, ...]]:
     return database.execute("SELECT version::text, state FROM entrypoint.schema_migrations ORDER BY version")
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from entrypoint.errors import EntrypointError, SchemaError
-from entrypoint.schema.apply import apply_pending, baseline, revert
+from entrypoint.schema.apply import baseline, revert
 from entrypoint.schema.layouts import read_migrations
 from entrypoint.schema.migration import AppliedMigration
 from tests.servers import Database
@@ -20,23 +20,6 @@ from tests.servers import Database
 Up = Callable[[dict[str, str]], tuple[AppliedMigration, ...]]
 
 TABLE = {"1_t.sql": "CREATE TABLE t (a int, b int); INSERT INTO t VALUES (1, 1), (1, 2);"}
-
-
-@pytest.fixture
-def up(database: Database, tmp_path: Path) -> Up:
-    def write_and_apply(files: dict[str, str]) -> tuple[AppliedMigration, ...]:
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(text)
-        with database.connect() as connection:
-            return apply_pending(
-                connection,
-                migrations=read_migrations(tmp_path),
-                ledger_schema="entrypoint",
-                deadline=time.monotonic() + 30,
-            )
-
-    return write_and_apply
 
 
 def list_indexes(database: Database) -> list[tuple[Any, ...]]:
