@@ -230,13 +230,7 @@ def retire_source(connection: Connection, settings: Settings, path: Path, run_id
     try:
         retired = path if sources.is_retired_name(path) else retire.retire_unit(path)
     except OSError as error:
-        log.get_logger().warning(
-            "source_not_retired",
-            path=str(path),
-            reason=error.strerror or str(error),
-            consequence="the ledger prevents a second migration",
-            remedy="give the container's user write permission on the directory, or leave it as it is",
-        )
+        sources.warn_not_retired(path, error.strerror or str(error))
         return None
     with translate_errors("writing the ledger", role=connection.info.user):
         ledger.record_retired(

@@ -63,6 +63,19 @@ def own_rows(table: TargetTable) -> sql.Composed:
     return sql.SQL("{}" if table.is_partitioned else "ONLY {}").format(name)
 
 
+def count_rows(connection: psycopg.Connection[Any], table: TargetTable) -> int:
+    """Return how many rows a table holds, without those of tables that inherit from it."""
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def has_rows(connection: psycopg.Connection[Any], table: TargetTable) -> bool:
+    """Tell whether a table holds any row, without those of tables that inherit from it."""
+    row = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(own_rows(table))).fetchone()
+    return bool(row and row[0])
+
+
 def _make_column(
     name: str,
     type_name: str,

@@ -98,9 +98,12 @@ def read_examples(
     if not cells or not rows:
         return (), rows[0] if rows else ()
     keys = tuple(
-        ", ".join(
-            f"{name}={show_value(row[2 * i + 1], is_text=row[2 * i] == 'text', encoding=source.encoding)}"
-            for i, name in enumerate(cells)
+        show_key(
+            cells,
+            (
+                show_value(row[2 * i + 1], is_text=row[2 * i] == "text", encoding=source.encoding)
+                for i in range(len(cells))
+            ),
         )
         for row in rows
     )

@@ -16,7 +16,7 @@ from entrypoint.model import ColumnPlan, Plan, Refusal, TablePlan
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.cells import column_cell, read_examples, read_keys, show_value
+from entrypoint.transfer.cells import column_cell, column_faces, read_examples, read_keys, show_value
 from entrypoint.transfer.collisions import settle_collisions
 from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
 from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
@@ -156,7 +156,7 @@ def _judge_table(
     connection: psycopg.Connection[Any],
 ) -> TablePlan:
     columns = [column for column in table.columns if column.source]
-    made = [faces.make(column.conversion, column_cell(column)) for column in columns]
+    made = [column_faces(faces, column) for column in columns]
     parts = []
     for column, face in zip(columns, made, strict=True):
         cell = column_cell(column)

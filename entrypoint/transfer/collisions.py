@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan, UniqueKey
-from entrypoint.postgres.catalog import own_rows
+from entrypoint.postgres.catalog import has_rows, own_rows
 from entrypoint.postgres.queries import allow_parameters, name_type
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces, show_key, taken_rows
@@ -63,7 +63,7 @@ def settle_collisions(
     for name in list(settled):
         table = settled[name]
         others = _find_other_keys(table)
-        if not others or not table.rows or not _has_rows(connection, table):
+        if not others or not table.rows or not has_rows(connection, table.target):
             continue
         referring = _find_referring(settled, name)
         wanted = {key.referenced_columns for _, key in referring} | {table.key}
@@ -94,13 +94,6 @@ def _find_other_keys(table: TablePlan) -> list[UniqueKey]:
         for key in table.target.unique_keys
         if table.key and set(key.columns) != set(table.key) and set(key.columns) <= planned
     ]
-
-
-def _has_rows(connection: psycopg.Connection[Any], table: TablePlan) -> bool:
-    row = connection.execute(
-        sql.SQL("SELECT EXISTS (SELECT FROM {})").format(own_rows(table.target))
-    ).fetchone()
-    return bool(row and row[0])
 
 
 def _find_referring(tables: dict[str, TablePlan], name: str) -> list[tuple[str, ForeignKey]]:

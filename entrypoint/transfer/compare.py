@@ -20,7 +20,7 @@ from entrypoint.postgres.queries import allow_parameters, name_type
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer import decode
-from entrypoint.transfer.cells import VALUE_WIDTH, column_cell, column_faces, taken_rows
+from entrypoint.transfer.cells import VALUE_WIDTH, column_cell, column_faces, show_key, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 
 _BATCH_ROWS = 2000
@@ -118,7 +118,7 @@ def _compare_by_key(
         }
         expected = _expect_rows(connection, compared, [row[len(keys) :] for row in batch], timezone)
         for position, meanings in enumerate(expected, start=1):
-            key = ", ".join(f"{n}={_show(v)}" for n, v in zip(table.key, batch[position - 1], strict=False))
+            key = show_key(table.key, map(_show, batch[position - 1]))
             wrong = _compare_row(table, key, compared, meanings, found.get(position))
             differing += bool(wrong)
             missing += position not in found

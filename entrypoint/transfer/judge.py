@@ -14,7 +14,7 @@ from entrypoint.model import ColumnPlan, Refusal, TablePlan
 from entrypoint.postgres.inputs import find_invalid
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_cell, read_examples, show_value
+from entrypoint.transfer.cells import column_cell, column_faces, read_examples, show_value
 from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, is_judged_by_target, raw_cell
 from entrypoint.transfer.findings import Findings
 
@@ -36,7 +36,7 @@ def refuse_judged_cells(
     for column in table.columns:
         if column.source is None or not is_judged_by_target(column.conversion):
             continue
-        text = faces.make(column.conversion, column_cell(column)).text
+        text = column_faces(faces, column).text
         invalid: dict[str, str] = {}
         for batch in _read_distinct(source, table, text):
             invalid |= find_invalid(

@@ -18,7 +18,7 @@ from psycopg import sql
 from entrypoint import log
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
-from entrypoint.postgres.catalog import own_rows
+from entrypoint.postgres.catalog import count_rows
 from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.source import SourceDatabase
@@ -141,7 +141,7 @@ def _load_table(
             meaning="PostgreSQL holds other rows under another unique key of theirs; those were kept, and "
             "what refers to the source's follows them",
         )
-    standing = _count_rows(connection, table)
+    standing = count_rows(connection, table.target)
     if not table.rows_taken:
         inserted = unchanged = preserved = overwritten = 0
     elif not standing:
@@ -162,12 +162,6 @@ def _load_table(
         quarantined=table.rejected,
         seconds=time.monotonic() - started,
     )
-
-
-def _count_rows(connection: psycopg.Connection[Any], table: TablePlan) -> int:
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table.target))).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _copy_rows(

@@ -17,8 +17,13 @@ from entrypoint import log
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import ColumnPlan, TablePlan
 from entrypoint.postgres.catalog import own_rows
+from entrypoint.transfer.cells import show_key
 
 ConflictPolicy = Literal["preserve", "overwrite", "fail"]
+
+CONFLICT_REMEDY = (
+    "set ON_CONFLICT=preserve to keep PostgreSQL's rows or ON_CONFLICT=overwrite to replace them"
+)
 
 _KEYS_SHOWN = 3
 _STAGING = sql.Identifier("pg_temp", "entrypoint_staging")
@@ -113,7 +118,7 @@ def _refuse_conflicts(connection: psycopg.Connection[Any], table: TablePlan, cou
     raise SourceRefusedError(
         f"{count} row(s) stand in PostgreSQL with other values: {_show_keys(table, rows)}",
         where=f"table {table.source.name}",
-        remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows or ON_CONFLICT=overwrite to replace them",
+        remedy=CONFLICT_REMEDY,
     )
 
 
@@ -167,9 +172,8 @@ def _overwrite(connection: psycopg.Connection[Any], table: TablePlan) -> int:
 
 def _merge_multiset(connection: psycopg.Connection[Any], table: TablePlan) -> tuple[int, int, int, int]:
     names = [column.target.name for column in table.columns]
-    aliases = [
-        f"c{position}" for position in range(len(names))
-    ]  # names of ours, which none of theirs can meet
+    # Names of ours inside, which none of theirs can meet.
+    aliases = [f"c{position}" for position in range(len(names))]
     inserted = connection.execute(
         sql.SQL(
             "INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE"
@@ -233,6 +237,4 @@ def _same_cell(column: ColumnPlan) -> sql.Composed:
 
 
 def _show_keys(table: TablePlan, rows: list[tuple[Any, ...]]) -> str:
-    return "; ".join(
-        ", ".join(f"{name}={value}" for name, value in zip(table.key, row, strict=False)) for row in rows
-    )
+    return "; ".join(show_key(table.key, row) for row in rows)

@@ -29,6 +29,7 @@ from entrypoint.transfer.census import Judged, judge_cells
 from entrypoint.transfer.compare import compare_table, describe_difference
 from entrypoint.transfer.load import Progress, load_rows
 from entrypoint.transfer.matching import find_matches
+from entrypoint.transfer.merge import CONFLICT_REMEDY
 from entrypoint.transfer.plan import make_plan
 from entrypoint.transfer.verify import verify_load
 
@@ -130,7 +131,7 @@ def _foresee_conflicts(
     """Return the plan with what ON_CONFLICT would do: a refusal under `fail`, else a note."""
     refusals, notes = [], list(judged.plan.notes)
     for table in judged.plan.tables:
-        if not table.key:
+        if not table.key or not catalog.has_rows(connection, table.target):
             continue
         verdict = compare_table(connection, source, table, judged.faces, timezone=settings.source_timezone)
         conflicts = verdict.differing - verdict.missing
@@ -140,8 +141,7 @@ def _foresee_conflicts(
                     table=table.source.name,
                     column=None,
                     reason="rows stand in PostgreSQL with other values",
-                    remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows or ON_CONFLICT=overwrite to "
-                    "replace them",
+                    remedy=CONFLICT_REMEDY,
                     keys=tuple(item.key for item in verdict.differences if item.column)[:1],
                     count=conflicts,
                 )

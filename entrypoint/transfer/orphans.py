@@ -17,7 +17,7 @@ from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
 from entrypoint.postgres.queries import allow_parameters, name_type
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_cell, read_keys, taken_rows
+from entrypoint.transfer.cells import column_cell, column_faces, read_keys, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.findings import Findings
 from entrypoint.transfer.judge import sift_rows
@@ -81,12 +81,12 @@ def _check(
         unmatched += f" AND {table.condition}"
     if parent is not None and parent_columns is not None:
         unmatched += f" AND {_write_unmatched(source, columns, parent, parent_columns)}"
-    texts = [faces.make(column.conversion, column_cell(column)).text for column in columns]
+    texts = [column_faces(faces, column).text for column in columns]
     candidates = sift_rows(connection, columns, _read_keys(source, table, texts, unmatched))
     meanings = dict(zip(candidates, _normalise(connection, columns, candidates), strict=True))
     if parent is not None and parent_columns is not None and candidates:
         present = _read_present(source, parent, parent_columns, faces, connection, set(meanings.values()))
-        meanings = {key: meaning for key, meaning in meanings.items() if meaning not in present}
+        meanings = {text: meaning for text, meaning in meanings.items() if meaning not in present}
     orphans = set(meanings) - _find_standing(connection, key, columns, list(meanings))
     if not orphans:
         return False
@@ -171,7 +171,7 @@ def _read_present(
     wanted: set[Key],
 ) -> set[Key]:
     """Return those of the wanted keys that some row of the parent will have once it is loaded."""
-    texts = [faces.make(column.conversion, column_cell(column)).text for column in columns]
+    texts = [column_faces(faces, column).text for column in columns]
     rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {taken_rows(parent)}")
     present: set[Key] = set()
     while batch := list(islice(rows, _BATCH_SIZE)):

@@ -18,7 +18,7 @@ from entrypoint.model import Refusal, TablePlan
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import find_row_identity, show_value
+from entrypoint.transfer.cells import find_row_identity, show_key, show_value
 from entrypoint.transfer.conversions import raw_cell
 
 
@@ -114,9 +114,12 @@ class Rejects:
         )
         for refusal, *cells in rows:
             pairs = list(zip(cells[::2], cells[1::2], strict=True))
-            key = ", ".join(
-                f"{name}={show_value(raw, is_text=kind == 'text', encoding=self._source.encoding)}"
-                for name, (kind, raw) in zip(table.source.key or ("rowid",), pairs, strict=False)
+            key = show_key(
+                table.source.key or ("rowid",),
+                (
+                    show_value(raw, is_text=kind == "text", encoding=self._source.encoding)
+                    for kind, raw in pairs
+                ),
             )
             reason = self._refusals[int(refusal)]
             document = {

@@ -160,13 +160,18 @@ def report_assessment(assessment: Assessment) -> None:
         )
     for path, _ in assessment.unretired:
         if not is_renamable(path):
-            log.get_logger().warning(
-                "source_not_retired",
-                path=str(path),
-                reason="its directory or its mount does not allow renaming it",
-                consequence="the ledger prevents a second migration",
-                remedy="give the container's user write permission on the directory, or leave it as it is",
-            )
+            warn_not_retired(path, "its directory or its mount does not allow renaming it")
+
+
+def warn_not_retired(path: Path, reason: str) -> None:
+    """Log that a migrated source keeps its name."""
+    log.get_logger().warning(
+        "source_not_retired",
+        path=str(path),
+        reason=reason,
+        consequence="the ledger prevents a second migration",
+        remedy="give the container's user write permission on the directory, or leave it as it is",
+    )
 
 
 def _find(settings: Settings, successes: tuple[Success, ...]) -> Finds:
@@ -233,7 +238,7 @@ def _find_changed(successes: tuple[Success, ...]) -> list[Path]:
         retired = success.retired_path
         if retired is None or unit.classify(retired) != "sqlite" or unit.read_stamp(retired) == success.stamp:
             continue
-        is_merged = any(other.fingerprint == unit.compute_fingerprint(retired) for other in successes)
-        if not is_merged:
+        fingerprint = unit.compute_fingerprint(retired)
+        if all(other.fingerprint != fingerprint for other in successes):
             changed.append(retired)
     return changed

@@ -10,11 +10,10 @@ import time
 from typing import Any, Literal
 
 import psycopg
-from psycopg import sql
 
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
-from entrypoint.postgres.catalog import own_rows
+from entrypoint.postgres.catalog import count_rows
 from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.compare import Verdict, compare_table, describe_difference
 from entrypoint.transfer.conversions import FaceMaker
@@ -84,12 +83,11 @@ def _verify_counts(connection: psycopg.Connection[Any], plan: Plan, result: Load
     """Hold every table's row count against what it held before and what was inserted."""
     wrong = []
     for table, outcome in zip(plan.tables, result.tables, strict=True):
-        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table.target))).fetchone()
-        assert row is not None
+        found = count_rows(connection, table.target)
         accounted = outcome.inserted + outcome.unchanged + outcome.preserved + outcome.overwritten
-        if row[0] != outcome.standing + outcome.inserted or accounted != table.rows - table.rejected:
+        if found != outcome.standing + outcome.inserted or accounted != table.rows - table.rejected:
             wrong.append(
-                f"{outcome.target} holds {row[0]} rows where {outcome.standing} stood "
+                f"{outcome.target} holds {found} rows where {outcome.standing} stood "
                 f"and {outcome.inserted} of {table.rows_taken} were inserted"
             )
     if wrong:
