@@ -6,6 +6,7 @@ Owns reading them, and how names stand beside parameters. Values are passed as p
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import LiteralString, cast
@@ -37,6 +38,23 @@ def allow_parameters(statement: sql.Composed) -> sql.Composed:
 def name_type(name: str) -> sql.SQL:
     """Return a type's name, as format_type prints it, for a statement with parameters: it is SQL already."""
     return sql.SQL(name.replace("%", "%%"))
+
+
+def name_sent(width: int) -> list[sql.Identifier]:
+    """Return the names of the columns of rows that are sent: names of ours, whatever theirs are."""
+    return [sql.Identifier(f"k{position}") for position in range(width)]
+
+
+def sent_rows(width: int) -> sql.Composed:
+    """Return what to select rows of texts from that are sent as parameters: `k`, numbered by `n`."""
+    return sql.SQL("unnest({}) WITH ORDINALITY AS k ({}, n)").format(
+        sql.SQL(", ").join([sql.SQL("%s::text[]")] * width), sql.SQL(", ").join(name_sent(width))
+    )
+
+
+def send_rows(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    """Return the parameters of `sent_rows`: an array for each column."""
+    return [[row[position] for row in rows] for position in range(width)]
 
 
 def _double_percents(part: sql.Composable) -> sql.Composable:

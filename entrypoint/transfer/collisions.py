@@ -16,7 +16,7 @@ from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan, UniqueKey
 from entrypoint.postgres.catalog import has_rows, own_rows
-from entrypoint.postgres.queries import allow_parameters, name_type
+from entrypoint.postgres.queries import allow_parameters, name_sent, name_type, send_rows, sent_rows
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces, show_key, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
@@ -127,8 +127,8 @@ def _find(
         planned = [by_name[name] for name in names]
         for arrived in _read_batches(source, table, names, faces):
             batch = sift_rows(connection, planned, arrived)
-            parameters = [[row[position] for row in batch] for position in range(len(names))]
-            for number, *standing in connection.execute(allow_parameters(statement), parameters):
+            answers = connection.execute(statement, send_rows(batch, len(names)))
+            for number, *standing in answers:
                 arriving = dict(zip(names, batch[number - 1], strict=True))
                 kept = dict(zip(names, standing, strict=True))
                 found.keys.add(tuple(arriving[name] for name in table.key))
@@ -144,7 +144,7 @@ def _find(
 def _write_query(table: TablePlan, key: UniqueKey, names: tuple[str, ...]) -> sql.Composed:
     """Ask for standing rows that share `key` with an arriving row whose own key does not stand."""
     types = {column.target.name: column.target for column in table.columns}
-    alias = {name: sql.Identifier(f"k{position}") for position, name in enumerate(names)}
+    alias = dict(zip(names, name_sent(len(names)), strict=True))
 
     def match(side: str, columns: tuple[str, ...], *, nulls_alike: bool) -> sql.Composed:
         operator = sql.SQL("IS NOT DISTINCT FROM" if nulls_alike else "=")
@@ -159,17 +159,17 @@ def _write_query(table: TablePlan, key: UniqueKey, names: tuple[str, ...]) -> sq
             for name in columns
         )
 
-    return sql.SQL(
-        "SELECT k.n, {output} FROM unnest({arrays}) WITH ORDINALITY AS k ({names}, n)"
-        " JOIN {rows} t ON {same_other} WHERE NOT EXISTS (SELECT FROM {rows} p WHERE {same_key})"
+    statement = sql.SQL(
+        "SELECT k.n, {output} FROM {sent} JOIN {rows} t ON {same_other}"
+        " WHERE NOT EXISTS (SELECT FROM {rows} p WHERE {same_key})"
     ).format(
         output=sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names),
-        arrays=sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(names)),
-        names=sql.SQL(", ").join(alias[name] for name in names),
+        sent=sent_rows(len(names)),
         rows=own_rows(table.target),
         same_other=match("t", key.columns, nulls_alike=key.is_nulls_not_distinct),
         same_key=match("p", table.key, nulls_alike=True),
     )
+    return allow_parameters(statement)
 
 
 def _read_batches(

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from entrypoint.model import ColumnPlan, TablePlan
 from entrypoint.postgres.catalog import own_rows
-from entrypoint.postgres.queries import allow_parameters, name_type
+from entrypoint.postgres.queries import allow_parameters, name_sent, name_type, send_rows, sent_rows
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer import decode
@@ -112,9 +112,7 @@ def _compare_by_key(
     while batch := list(islice(rows, _BATCH_ROWS)):
         found = {
             row[0]: row[1:]
-            for row in connection.execute(
-                statement, [[row[i] for row in batch] for i in range(len(table.key))]
-            ).fetchall()
+            for row in connection.execute(statement, send_rows(batch, len(table.key))).fetchall()
         }
         expected = _expect_rows(connection, compared, [row[len(keys) :] for row in batch], timezone)
         for position, meanings in enumerate(expected, start=1):
@@ -145,7 +143,6 @@ def _read_cell(source: SourceDatabase, column: ColumnPlan, faces: FaceMaker) -> 
 
 def _select_counterparts(table: TablePlan, compared: list[ColumnPlan]) -> sql.Composed:
     types = {column.target.name: column.target for column in table.columns}
-    names = [sql.Identifier(f"k{i}") for i in range(len(table.key))]
     matches = [
         sql.SQL("t.{} {} k.{}::{}").format(
             sql.Identifier(name),
@@ -153,12 +150,11 @@ def _select_counterparts(table: TablePlan, compared: list[ColumnPlan]) -> sql.Co
             alias,
             name_type(types[name].type.name),
         )
-        for name, alias in zip(table.key, names, strict=True)
+        for name, alias in zip(table.key, name_sent(len(table.key)), strict=True)
     ]
-    statement = sql.SQL("SELECT k.n, {} FROM unnest({}) WITH ORDINALITY AS k ({}, n) JOIN {} t ON {}").format(
+    statement = sql.SQL("SELECT k.n, {} FROM {} JOIN {} t ON {}").format(
         sql.SQL(", ").join(_output(column) for column in compared),
-        sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(table.key)),
-        sql.SQL(", ").join(names),
+        sent_rows(len(table.key)),
         own_rows(table.target),
         sql.SQL(" AND ").join(matches),
     )

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
-from entrypoint.postgres.queries import allow_parameters, name_type
+from entrypoint.postgres.queries import allow_parameters, name_sent, name_type, send_rows, sent_rows
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, column_faces, read_keys, taken_rows
@@ -148,18 +148,16 @@ def _normalise(
     connection: psycopg.Connection[Any], columns: list[ColumnPlan], keys: list[Key]
 ) -> Iterator[Key]:
     """Yield each key as PostgreSQL spells it, so that two spellings of one uuid or number are one key."""
-    names = [sql.Identifier(f"k{position}") for position in range(len(columns))]
-    statement = sql.SQL("SELECT {} FROM unnest({}) WITH ORDINALITY AS k ({}, n) ORDER BY k.n").format(
+    width = len(columns)
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY k.n").format(
         sql.SQL(", ").join(
             sql.SQL("k.{}::{}::text").format(name, name_type(column.target.type.name))
-            for name, column in zip(names, columns, strict=True)
+            for name, column in zip(name_sent(width), columns, strict=True)
         ),
-        sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(names)),
-        sql.SQL(", ").join(names),
+        sent_rows(width),
     )
     for start in range(0, len(keys), _BATCH_SIZE):
-        batch = keys[start : start + _BATCH_SIZE]
-        yield from connection.execute(statement, [[key[i] for key in batch] for i in range(len(columns))])
+        yield from connection.execute(statement, send_rows(keys[start : start + _BATCH_SIZE], width))
 
 
 def _read_present(
@@ -185,11 +183,10 @@ def _find_standing(
     connection: psycopg.Connection[Any], key: ForeignKey, columns: list[ColumnPlan], candidates: list[Key]
 ) -> set[Key]:
     """Return the candidates to which a row in PostgreSQL already answers."""
-    aliases = [sql.Identifier(f"k{position}") for position in range(len(columns))]
-    statement = sql.SQL("SELECT {} FROM unnest({}) AS k ({}) JOIN {} t ON {}").format(
+    aliases = name_sent(len(columns))
+    statement = sql.SQL("SELECT {} FROM {} JOIN {} t ON {}").format(
         sql.SQL(", ").join(sql.SQL("k.{}").format(alias) for alias in aliases),
-        sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(aliases)),
-        sql.SQL(", ").join(aliases),
+        sent_rows(len(columns)),
         sql.Identifier(key.referenced_schema, key.referenced_table),
         sql.SQL(" AND ").join(
             sql.SQL("t.{} = k.{}::{}").format(
@@ -202,7 +199,6 @@ def _find_standing(
     )
     standing: set[Key] = set()
     for start in range(0, len(candidates), _BATCH_SIZE):
-        batch = candidates[start : start + _BATCH_SIZE]
-        parameters = [[row[i] for row in batch] for i in range(len(columns))]
+        parameters = send_rows(candidates[start : start + _BATCH_SIZE], len(columns))
         standing |= {tuple(row) for row in connection.execute(allow_parameters(statement), parameters)}
     return standing
