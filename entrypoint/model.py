@@ -242,6 +242,8 @@ class Refusal:
         keys: of the first few rows concerned, as text.
         count: rows concerned; 0 where it is not about rows.
         remedy: what the reader may do.
+        entries: what the mapping file could say of the table, or of the column, each of them enough: TOML
+            as `unit = "ms"` or `ignore = true`.
     """
 
     table: str
@@ -252,6 +254,7 @@ class Refusal:
     value: str | None = None
     keys: tuple[str, ...] = ()
     count: int = 0
+    entries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
