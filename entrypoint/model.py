@@ -88,6 +88,9 @@ class TargetColumn:
 
     Attributes:
         identity: `a` always, `d` by default, or empty.
+        collation: as SQL, where it is not its type's own.
+        generation: of a generated column, the expression over the table's columns, as SQL.
+        generated_from: the columns that it needs.
     """
 
     name: str
@@ -97,6 +100,9 @@ class TargetColumn:
     is_generated: bool
     identity: str
     sequence: TargetSequence | None
+    collation: str | None = None
+    generation: str | None = None
+    generated_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

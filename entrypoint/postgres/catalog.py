@@ -90,6 +90,9 @@ def _make_column(
     has_default: bool,
     is_generated: bool,
     identity: str,
+    collation: str | None,
+    generation: str | None,
+    generated_from: list[str],
     *sequence: Any,
 ) -> TargetColumn:
     return TargetColumn(
@@ -109,6 +112,9 @@ def _make_column(
         is_generated=is_generated,
         identity=identity,
         sequence=_make_sequence(*sequence),
+        collation=collation,
+        generation=generation,
+        generated_from=tuple(generated_from),
     )
 
 

@@ -30,6 +30,16 @@ SELECT a.attrelid, a.attname,
            OR EXISTS (SELECT FROM pg_type d WHERE d.oid = a.atttypid AND d.typdefault IS NOT NULL),
        a.attgenerated <> '',
        a.attidentity::text,
+       (SELECT format('%%I.%%I', n.nspname, l.collname)
+        FROM pg_type t JOIN pg_collation l ON l.oid = a.attcollation JOIN pg_namespace n ON n.oid = l.collnamespace
+        WHERE t.oid = a.atttypid AND t.typcollation <> a.attcollation),
+       CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+       ARRAY(SELECT DISTINCT r.attname::text
+             FROM pg_depend dep
+             JOIN pg_attribute r ON r.attrelid = dep.refobjid AND r.attnum = dep.refobjsubid
+             WHERE a.attgenerated <> '' AND dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
+               AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid
+               AND dep.refobjsubid NOT IN (0, a.attnum)),
        sequence.schema, sequence.name, sequence.seqincrement, sequence.seqmin, sequence.seqmax
 FROM pg_attribute a
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

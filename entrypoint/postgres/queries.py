@@ -13,6 +13,8 @@ from typing import LiteralString, cast
 
 from psycopg import sql
 
+from entrypoint.model import TargetColumn
+
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -50,6 +52,45 @@ def sent_rows(width: int) -> sql.Composed:
     return sql.SQL("unnest({}) WITH ORDINALITY AS k ({}, n)").format(
         sql.SQL(", ").join([sql.SQL("%s::text[]")] * width), sql.SQL(", ").join(name_sent(width))
     )
+
+
+def typed_row(columns: Sequence[TargetColumn]) -> sql.Composed:
+    """Return a subquery of one row: sent texts by the target's names, types and collations.
+
+    It stands in parentheses, beside `sent_rows`, and takes an alias. An expression of the catalog (of a
+    check, a unique index, a partition) finds in it the bare column names it was printed with:
+
+        SELECT k.n, (SELECT <expression> FROM <typed_row> AS r) FROM <sent_rows>
+
+    Args:
+        columns: the sent ones in their order. Generated ones come after those they are computed from, are
+            computed, and are not counted among the sent.
+    """
+    sent = [column for column in columns if column.generation is None]
+    values = [
+        sql.SQL("k.{}::{}{} AS {}").format(
+            alias,
+            name_type(column.type.name),
+            write_expression(f" COLLATE {column.collation}" if column.collation else ""),
+            sql.Identifier(column.name),
+        )
+        for alias, column in zip(name_sent(len(sent)), sent, strict=True)
+    ]
+    computed = [
+        sql.SQL("({})::{} AS {}").format(
+            write_expression(column.generation), name_type(column.type.name), sql.Identifier(column.name)
+        )
+        for column in columns
+        if column.generation is not None
+    ]
+    return sql.SQL("(SELECT {} FROM (SELECT {}) AS sent)").format(
+        sql.SQL(", ").join([sql.SQL("sent.*"), *computed]), sql.SQL(", ").join(values)
+    )
+
+
+def write_expression(text: str) -> sql.SQL:
+    """Return an expression, as pg_get_expr prints it, for a statement with parameters: it is SQL already."""
+    return sql.SQL(text.replace("%", "%%"))
 
 
 def send_rows(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
