@@ -56,17 +56,24 @@ CROSS JOIN LATERAL (
     ORDER BY chain.depth DESC
     LIMIT 1) base
 LEFT JOIN pg_type element ON base.typcategory = 'A' AND element.oid = base.typelem
+-- nextval('s'::text) finds its sequence when it runs, and depends on none (manual, "Sequence Manipulation Functions").
 LEFT JOIN LATERAL (
     SELECT n.nspname AS schema, s.relname AS name, q.seqincrement, q.seqmin, q.seqmax
-    FROM pg_depend dep
-    JOIN pg_class s ON s.relkind = 'S'
-     AND s.oid = CASE dep.classid WHEN 'pg_class'::regclass THEN dep.objid ELSE dep.refobjid END
+    FROM (
+        SELECT CASE dep.classid WHEN 'pg_class'::regclass THEN dep.objid ELSE dep.refobjid END,
+               CASE dep.classid WHEN 'pg_attrdef'::regclass THEN 1 ELSE 3 END
+        FROM pg_depend dep
+        WHERE (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid AND dep.refclassid = 'pg_class'::regclass)
+           OR (dep.classid = 'pg_class'::regclass AND dep.refclassid = 'pg_class'::regclass
+               AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i'))
+        UNION ALL
+        SELECT to_regclass(replace(substring(pg_get_expr(d.adbin, d.adrelid) FROM
+                   $$nextval\(\(+'((?:[^']|'')+)'::(?:text|character varying)\)$$), $$''$$, $$'$$)), 2
+        ) AS feeds (sequence, preference)
+    JOIN pg_class s ON s.oid = feeds.sequence AND s.relkind = 'S'
     JOIN pg_namespace n ON n.oid = s.relnamespace
     JOIN pg_sequence q ON q.seqrelid = s.oid
-    WHERE (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid AND dep.refclassid = 'pg_class'::regclass)
-       OR (dep.classid = 'pg_class'::regclass AND dep.refclassid = 'pg_class'::regclass
-           AND dep.refobjid = a.attrelid AND dep.refobjsubid = a.attnum AND dep.deptype IN ('a', 'i'))
-    ORDER BY dep.classid = 'pg_attrdef'::regclass DESC
+    ORDER BY feeds.preference
     LIMIT 1) sequence ON true
 WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum

@@ -204,6 +204,9 @@ CREATE TABLE steps (id int PRIMARY KEY DEFAULT nextval('stepping'), v text);
 CREATE TABLE falls (id int PRIMARY KEY DEFAULT nextval('falling'), v text);
 CREATE TABLE aheads (id int PRIMARY KEY DEFAULT nextval('ahead'), v text);
 CREATE TABLE numerics (id numeric PRIMARY KEY DEFAULT nextval('other."Odd Name"'), v text);
+CREATE SEQUENCE "Late's"; CREATE SEQUENCE later;
+CREATE TABLE latetexts (id int PRIMARY KEY DEFAULT nextval('public."Late''s"'::text), v text);
+CREATE TABLE latevarchars (id int PRIMARY KEY DEFAULT nextval('later'::varchar), v text);
 CREATE TABLE texts (id text PRIMARY KEY DEFAULT 'INV-' || nextval('shared'), v text);
 CREATE TABLE empties (id serial PRIMARY KEY, v text);
 """
@@ -217,6 +220,8 @@ TABLES = (
     "falls",
     "aheads",
     "numerics",
+    "latetexts",
+    "latevarchars",
     "empties",
 )
 SEQUENCE_SOURCE = (
@@ -229,12 +234,13 @@ INSERT INTO bydefault VALUES (3000000000, 'x'); INSERT INTO serials VALUES (-3, 
 INSERT INTO share1 VALUES (40, 'x'); INSERT INTO share2 VALUES (41, 'x'), (90,
   'gone'); DELETE FROM share2 WHERE id = 90;
 INSERT INTO steps VALUES (25, 'x'); INSERT INTO falls VALUES (-8, 'x'); INSERT INTO aheads VALUES (9, 'x');
+INSERT INTO latetexts VALUES (61, 'x'); INSERT INTO latevarchars VALUES (62, 'x');
 INSERT INTO numerics VALUES (77, 'x'); INSERT INTO empties VALUES (6, 'gone'); DELETE FROM empties;
 """
 )
 NEXT = {
     "always": 8, "bydefault": 3000000001, "serials": 13, "share1": 91, "share2": 92, "steps": 26, "falls": -9,
-    "aheads": 1000, "numerics": 78, "empties": 7,
+    "aheads": 1000, "numerics": 78, "latetexts": 62, "latevarchars": 63, "empties": 7,
 }  # fmt: skip
 
 
