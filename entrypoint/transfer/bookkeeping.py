@@ -27,6 +27,7 @@ _KNOWN: tuple[tuple[str, str, frozenset[str]], ...] = tuple(
         ("TypeORM", "migrations", "id timestamp name"),
         ("TypeORM", "typeorm_metadata", "type database schema"),
         ("Laravel", "migrations", "id migration batch"),
+        ("maragudk/migrate", "migrations", "version"),
         ("Sequelize", "sequelizemeta", "name"),
         ("sqlx", "_sqlx_migrations", "version description checksum"),
         ("gorp", "gorp_migrations", "id applied_at"),

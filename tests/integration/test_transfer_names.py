@@ -241,6 +241,16 @@ def test_bookkeeping_is_told_by_name_and_columns(place: Place) -> None:
     }
 
 
+def test_bookkeeping_of_a_version_alone(place: Place) -> None:
+    prepare(
+        place,
+        "CREATE TABLE t (id int)",
+        "CREATE TABLE migrations (version TEXT NOT NULL);"
+        "INSERT INTO migrations VALUES ('0164_create_labels')",
+    )
+    assert plan(place)["skipped"] == [{"name": "migrations", "reason": "bookkeeping of maragudk/migrate"}]
+
+
 def test_an_application_s_own_table_of_such_a_name_is_data(place: Place) -> None:
     prepare(
         place,
