@@ -43,6 +43,12 @@ def translate_errors(path: Path) -> Iterator[None]:
             where=str(path),
             remedy="give the container's user read and write permission on the file and its directory",
         ) from error
+    except UnicodeDecodeError as error:
+        raise SourceRefusedError(
+            f"its catalog holds text in no valid encoding: {error.object!r:.60}",
+            where=str(path),
+            remedy="restore the file from a backup, or repair a copy of it with `sqlite3 FILE .recover`",
+        ) from error
     except apsw.Error as error:
         raise SourceRefusedError(
             f"SQLite failed: {error}", where=str(path), remedy="check the volume it is on and start again"
