@@ -7,7 +7,6 @@ become values that compare equal exactly if they mean the same. An error raised 
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from zoneinfo import ZoneInfo
 
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
-
-Meaning = object
+from entrypoint.transfer import documents
+from entrypoint.transfer.documents import Meaning, words
 
 _WIDE = Context(prec=2000)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,27 +61,23 @@ def read(conversion: Conversion, text: str | None) -> Meaning:
     return None if text is None else DECODERS[conversion.kind].read(conversion, text)
 
 
-def _words(cell: Cell) -> str:
-    return cell.decode() if isinstance(cell, bytes) else str(cell)
-
-
 # --- numbers -------------------------------------------------------------------------------------
 
 
 def _expect_boolean(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
     if isinstance(cell, (int, float)):
         return {0: False, 1: True}[int(cell)]
-    return _words(cell).strip().lower() in ("1", "t", "y", "true", "yes", "on")
+    return words(cell).strip().lower() in ("1", "t", "y", "true", "yes", "on")
 
 
 def _expect_integer(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
     if isinstance(cell, (int, float)):
         return int(cell)
-    return int(Decimal(_words(cell).strip()))
+    return int(Decimal(words(cell).strip()))
 
 
 def _expect_numeric(conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
-    value = _number(_words(cell))
+    value = _number(words(cell))
     if isinstance(value, Decimal) and value.is_finite() and conversion.type.modifier:
         _, scale = conversion.type.modifier
         return value.quantize(Decimal((0, (1,), -scale)), rounding=ROUND_HALF_EVEN, context=_WIDE)
@@ -95,18 +90,18 @@ def _number(text: str) -> Meaning:
 
 
 def _expect_double(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
-    return struct.pack(">d", float(cell if isinstance(cell, (int, float)) else _words(cell)))
+    return struct.pack(">d", float(cell if isinstance(cell, (int, float)) else words(cell)))
 
 
 def _expect_real(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
-    return struct.pack(">f", float(cell if isinstance(cell, (int, float)) else _words(cell)))
+    return struct.pack(">f", float(cell if isinstance(cell, (int, float)) else words(cell)))
 
 
 # --- text and its kin ----------------------------------------------------------------------------
 
 
 def _expect_text(conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
-    return _trim(conversion, _words(cell))
+    return _trim(conversion, words(cell))
 
 
 def _trim(conversion: Conversion, text: str) -> str:
@@ -115,33 +110,13 @@ def _trim(conversion: Conversion, text: str) -> str:
 
 
 def _expect_bytea(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
-    return cell if isinstance(cell, bytes) else _words(cell).encode()
+    return cell if isinstance(cell, bytes) else words(cell).encode()
 
 
 def _expect_uuid(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
     if isinstance(cell, bytes) and len(cell) == 16:
         return UUID(bytes=cell)
-    return UUID(_words(cell))
-
-
-def _expect_json(conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
-    return _read_json(conversion, repr(cell) if isinstance(cell, float) else _words(cell))
-
-
-def _read_json(conversion: Conversion, text: str) -> Meaning:
-    """json keeps its text; jsonb keeps what the text means, with the last of doubled keys."""
-    if conversion.type.base == "json":
-        return text
-    return _canonical(json.loads(text, parse_int=Decimal, parse_float=Decimal))
-
-
-def _canonical(value: object) -> object:
-    if isinstance(value, dict):
-        return frozenset((key, _canonical(item)) for key, item in value.items())
-    if isinstance(value, list):
-        return ("list", *(_canonical(item) for item in value))
-    # True equals 1 in Python and not in JSON.
-    return ("bool", value) if isinstance(value, bool) else value
+    return UUID(words(cell))
 
 
 # --- times ---------------------------------------------------------------------------------------
@@ -177,7 +152,7 @@ def _expect_time(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning
         moment = _moment(conversion, cell)
         assert isinstance(moment, int)
         return _cut(conversion, moment % (86_400 * 10**6))
-    clock = _words(cell).strip().replace("T", " ").split(" ")[-1].rstrip("Zz")
+    clock = words(cell).strip().replace("T", " ").split(" ")[-1].rstrip("Zz")
     clock = clock.split("+")[0]
     hours, minutes, *seconds = clock.split(":")
     whole, _, fraction = (seconds or ["0"])[0].replace(",", ".").partition(".")
@@ -193,7 +168,7 @@ def _moment(conversion: Conversion, cell: Cell) -> datetime | int:
         scale = Decimal(10**6) / _UNITS_A_SECOND[conversion.unit or "s"]
         ticks = _WIDE.multiply(Decimal(cell), scale)
         return int(ticks.to_integral_value() if isinstance(cell, float) else ticks.__floor__())
-    return _parse(_words(cell).strip())
+    return _parse(words(cell).strip())
 
 
 def _parse(text: str) -> datetime:
@@ -246,51 +221,7 @@ def _read_ticks(_conversion: Conversion, text: str) -> Meaning:
 
 
 def _expect_other(_conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
-    return repr(cell) if isinstance(cell, float) else _words(cell)
-
-
-class _Unspoken:
-    """Equal to everything: documents inside arrays, whose spelling two readers need not share."""
-
-    def __eq__(self, other: object) -> bool:
-        return other is not None
-
-    def __hash__(self) -> int:
-        return 0
-
-
-UNSPOKEN = _Unspoken()
-
-
-def _expect_array(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
-    text = _words(cell)
-    if conversion.type.element in ("json", "jsonb"):
-        return UNSPOKEN
-    try:
-        items = json.loads(text, parse_int=Decimal, parse_float=Decimal)
-    except json.JSONDecodeError:
-        return text
-    if not isinstance(items, list):
-        return text
-    return UNSPOKEN if _holds_object(items) else _braces(items)
-
-
-def _holds_object(item: object) -> bool:
-    return isinstance(item, dict) or (isinstance(item, list) and any(map(_holds_object, item)))
-
-
-def _braces(item: object) -> str:
-    match item:
-        case None:
-            return "NULL"
-        case list():
-            return "{" + ",".join(map(_braces, item)) + "}"
-        case str() | Decimal():
-            escaped = "".join("\\" + letter if letter in '"\\' else letter for letter in str(item))
-            return f'"{escaped}"'
-        case bool():
-            return str(item).lower()
-    raise TypeError(f"no array item: {item!r}")
+    return repr(cell) if isinstance(cell, float) else words(cell)
 
 
 def _read_plain(_conversion: Conversion, text: str) -> Meaning:
@@ -316,7 +247,7 @@ DECODERS: dict[str, Decoder] = {
         output="encode({}, 'hex')",
     ),
     "uuid": Decoder(expect=_expect_uuid, read=lambda _c, text: UUID(text)),
-    "json": Decoder(expect=_expect_json, read=_read_json),
+    "json": Decoder(expect=documents.expect_json, read=documents.read_json),
     "enum": Decoder(expect=_expect_other, read=_read_plain),
     "timestamptz": Decoder(expect=_expect_timestamptz, read=_read_ticks, output=_EPOCH_OUTPUT),
     "timestamp": Decoder(expect=_expect_timestamp, read=_read_ticks, output=_EPOCH_OUTPUT),
@@ -324,7 +255,7 @@ DECODERS: dict[str, Decoder] = {
         expect=_expect_date, read=lambda _c, text: int(text), output="({} - date '1970-01-01')::text"
     ),
     "time": Decoder(expect=_expect_time, read=_read_ticks, output=_EPOCH_OUTPUT),
-    "array": Decoder(expect=_expect_array, read=_read_plain),
+    "array": Decoder(expect=documents.expect_array, read=_read_plain),
     "other": Decoder(expect=_expect_other, read=_read_plain),
 }
 

@@ -26,11 +26,12 @@ from entrypoint.sqlite.source import SourceDatabase, open_source
 from entrypoint.transfer import ledger, report
 from entrypoint.transfer.cells import has_data
 from entrypoint.transfer.census import Judged, judge_cells
-from entrypoint.transfer.compare import compare_table, describe_difference
+from entrypoint.transfer.compare import compare_table
 from entrypoint.transfer.load import Progress, load_rows
 from entrypoint.transfer.matching import find_matches
 from entrypoint.transfer.merge import CONFLICT_REMEDY
 from entrypoint.transfer.plan import make_plan
+from entrypoint.transfer.verdict import describe_difference
 from entrypoint.transfer.verify import verify_load
 
 # Reads of the plan happen in the load's transaction; a lock that another session holds on a table is

@@ -15,8 +15,9 @@ from entrypoint.errors import SourceRefusedError
 from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import count_rows
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.compare import Verdict, compare_table, describe_difference
+from entrypoint.transfer.compare import compare_table
 from entrypoint.transfer.conversions import FaceMaker
+from entrypoint.transfer.verdict import Verdict, describe_difference
 
 VerifyMode = Literal["auto", "counts", "full"]
 
