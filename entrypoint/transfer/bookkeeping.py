@@ -28,6 +28,7 @@ _KNOWN: tuple[tuple[str, str, frozenset[str]], ...] = tuple(
         ("TypeORM", "typeorm_metadata", "type database schema"),
         ("Laravel", "migrations", "id migration batch"),
         ("maragudk/migrate", "migrations", "version"),
+        ("togo", "migrations", "name"),
         ("Sequelize", "sequelizemeta", "name"),
         ("sqlx", "_sqlx_migrations", "version description checksum"),
         ("gorp", "gorp_migrations", "id applied_at"),
@@ -51,7 +52,7 @@ def recognise_tool(table: SourceTable) -> str | None:
     columns = {column.name.lower() for column in table.columns}
     for tool, known, required in _KNOWN:
         if name == known and required <= columns and len(columns) <= len(required) + _MOST_EXTRA_COLUMNS:
-            if required == {"version"} and columns != required:
+            if len(required) == 1 and known.endswith("migrations") and columns != required:
                 continue
             return tool
     return None

@@ -241,14 +241,14 @@ def test_bookkeeping_is_told_by_name_and_columns(place: Place) -> None:
     }
 
 
-def test_bookkeeping_of_a_version_alone(place: Place) -> None:
+@pytest.mark.parametrize(("column", "tool"), [("version", "maragudk/migrate"), ("name", "togo")])
+def test_bookkeeping_of_one_column(place: Place, column: str, tool: str) -> None:
     prepare(
         place,
         "CREATE TABLE t (id int)",
-        "CREATE TABLE migrations (version TEXT NOT NULL);"
-        "INSERT INTO migrations VALUES ('0164_create_labels')",
+        f"CREATE TABLE migrations ({column} TEXT); INSERT INTO migrations VALUES ('0164_create_labels')",
     )
-    assert plan(place)["skipped"] == [{"name": "migrations", "reason": "bookkeeping of maragudk/migrate"}]
+    assert plan(place)["skipped"] == [{"name": "migrations", "reason": f"bookkeeping of {tool}"}]
 
 
 def test_an_application_s_own_table_of_such_a_name_is_data(place: Place) -> None:
