@@ -22,7 +22,10 @@ SIDECAR_SUFFIXES = ("-wal", "-shm", "-journal")
 _HEADER_SIZE = 100
 _WAL_HEADER_SIZE = 32
 _FRAME_HEADER_SIZE = 24
-_WAL_MAGIC = (0x377F0682, 0x377F0683)
+_WAL_MAGIC: dict[int, Literal["<", ">"]] = {0x377F0682: "<", 0x377F0683: ">"}  # the checksums' byte order
+
+# The sums are cut to 32 bits so often that Python's integers stay small.
+_WORDS_BETWEEN_CUTS = 16
 
 # Section 3 of the same document: a journal that begins otherwise holds nothing to roll back.
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -136,8 +139,8 @@ def compute_fingerprint(path: Path, *, database: BinaryIO | None = None) -> Fing
     """Hash the unit's content without opening it through SQLite.
 
     Committed frames of the log take the place of the pages they will overwrite, so that the result is
-    the same whether or not a checkpoint has happened. Frames are told by their salts; their checksums
-    are SQLite's business when it reads them.
+    the same whether or not a checkpoint has happened. The log ends where SQLite says it does: before the
+    first frame whose salts or checksum do not follow from those before it.
 
     Args:
         path: the database.
@@ -197,11 +200,10 @@ def _read_committed_frames(wal: BinaryIO, page_size: int) -> tuple[dict[int, int
     header = wal.read(_WAL_HEADER_SIZE)
     if int.from_bytes(header[:4], "big") not in _WAL_MAGIC:
         return {}, 0
-    salts = header[16:24]
     committed: dict[int, int] = {}
     uncommitted: dict[int, int] = {}
     page_count = 0
-    for number, size_after_commit, offset in _iterate_frames(wal, page_size, salts):
+    for number, size_after_commit, offset in _iterate_frames(wal, page_size, header):
         uncommitted[number] = offset
         if size_after_commit:
             committed |= uncommitted
@@ -210,14 +212,31 @@ def _read_committed_frames(wal: BinaryIO, page_size: int) -> tuple[dict[int, int
     return committed, page_count
 
 
-def _iterate_frames(wal: BinaryIO, page_size: int, salts: bytes) -> Iterator[tuple[int, int, int]]:
+def _iterate_frames(wal: BinaryIO, page_size: int, header: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield page number, pages after a commit (else 0) and offset of the content of every valid frame."""
+    order = _WAL_MAGIC[int.from_bytes(header[:4], "big")]
+    checksum = _extend_checksum((0, 0), header[:24], order)
+    if checksum != struct.unpack(">II", header[24:32]):
+        return
     offset = _WAL_HEADER_SIZE
-    size = wal.seek(0, os.SEEK_END)
-    while offset + _FRAME_HEADER_SIZE + page_size <= size:  # a frame that is cut short was never committed
-        wal.seek(offset)
-        frame = wal.read(_FRAME_HEADER_SIZE)
-        if frame[8:16] != salts:
+    wal.seek(offset)
+    while len(frame := wal.read(_FRAME_HEADER_SIZE + page_size)) == _FRAME_HEADER_SIZE + page_size:
+        checksum = _extend_checksum(checksum, frame[:8] + frame[_FRAME_HEADER_SIZE:], order)
+        if frame[8:16] != header[16:24] or checksum != struct.unpack(">II", frame[16:24]):
             return
         number, size_after_commit = struct.unpack(">II", frame[:8])
         yield number, size_after_commit, offset + _FRAME_HEADER_SIZE
-        offset += _FRAME_HEADER_SIZE + page_size
+        offset += len(frame)
+
+
+def _extend_checksum(checksum: tuple[int, int], data: bytes, order: Literal["<", ">"]) -> tuple[int, int]:
+    """Return SQLite's cumulative checksum after `data`, a multiple of 8 bytes (section 4.2)."""
+    first, second = checksum
+    words = list(struct.iter_unpack(f"{order}2I", data))
+    for start in range(0, len(words), _WORDS_BETWEEN_CUTS):
+        for even, odd in words[start : start + _WORDS_BETWEEN_CUTS]:
+            first += even + second
+            second += odd + first
+        first &= 0xFFFFFFFF
+        second &= 0xFFFFFFFF
+    return first, second

@@ -190,3 +190,24 @@ def test_a_journal_counts_while_it_is_hot(tmp_path: Path) -> None:
         assert unit.has_pending_files(path)
         connection.execute("ROLLBACK")
     assert not unit.is_wal_mode(path)
+
+
+@pytest.mark.parametrize("place", ["page number", "size after commit", "content"])
+def test_the_log_ends_before_a_damaged_frame_as_it_does_for_sqlite(tmp_path: Path, place: str) -> None:
+    offset = {"page number": 0, "size after commit": 4, "content": 24 + 100}[place]
+    with open_wal(tmp_path / "live.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for _ in range(5):
+            connection.execute(ROWS.format(40))
+        copied = copy_unit(tmp_path / "live.db", tmp_path / "app.db")
+    log = tmp_path / "app.db-wal"
+    content = bytearray(log.read_bytes())
+    middle = 32 + (len(content) - 32) // 4120 // 2 * 4120
+    content[middle + offset] ^= 0x7F  # of a page number or a count: billions of pages
+    log.write_bytes(content)
+    before = unit.compute_fingerprint(copied)
+    with closing(sqlite3.connect(copied)) as connection:
+        (rows,) = connection.execute("SELECT count(*) FROM t").fetchone()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert 0 < rows < 200
+    assert unit.compute_fingerprint(copied) == before
