@@ -133,6 +133,23 @@ class ForeignKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What no row may make false: a CHECK of the table or of a partition, or that some partition takes it.
+
+    Attributes:
+        name: the constraint's; empty where it is about partitions.
+        expression: SQL over the table's columns.
+        columns: that it needs.
+        is_validated: it holds for the rows that stand (it is not NOT VALID).
+    """
+
+    name: str
+    expression: str
+    columns: tuple[str, ...]
+    is_validated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """A user trigger that is not disabled; `state` is `pg_trigger.tgenabled` (O, R or A)."""
 
@@ -167,6 +184,7 @@ class TargetTable:
     foreign_keys: tuple[ForeignKey, ...]
     triggers: tuple[Trigger, ...]
     rules: tuple[Rule, ...]
+    checks: tuple[Check, ...] = ()
 
     @property
     def qualified_name(self) -> str:

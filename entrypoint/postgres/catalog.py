@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from entrypoint.model import (
+    Check,
     ForeignKey,
     Rule,
     TargetColumn,
@@ -49,6 +50,7 @@ def read_tables(connection: psycopg.Connection[Any], *, ledger_schema: str) -> t
             foreign_keys=tuple(parts["foreign_keys"][oid]),
             triggers=tuple(parts["triggers"][oid]),
             rules=tuple(parts["rules"][oid]),
+            checks=tuple(parts["checks"][oid]),
         )
         for oid, schema, name, is_partitioned, is_owned, has_row_security in rows
     )
@@ -178,10 +180,15 @@ def _make_rule(schema: str, table: str, name: str, state: str) -> Rule:
     return Rule(schema=schema, table=table, name=name, state=state)
 
 
+def _make_check(name: str, expression: str, is_validated: bool, columns: list[str]) -> Check:
+    return Check(name=name, expression=expression, is_validated=is_validated, columns=tuple(columns))
+
+
 _PARTS: dict[str, Callable[..., Any]] = {
     "columns": _make_column,
     "unique_keys": _make_unique_key,
     "foreign_keys": _make_foreign_key,
     "triggers": _make_trigger,
     "rules": _make_rule,
+    "checks": _make_check,
 }

@@ -126,3 +126,51 @@ JOIN pg_class c ON c.oid = r.ev_class
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE r.ev_class = ANY (%(oids)s::oid[]) AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled <> 'D'
 ORDER BY r.ev_class, r.rulename
+
+-- name: checks
+-- Those of the table, those that its partitions have of their own, and that some partition takes the row.
+-- One over whole rows or system columns cannot be evaluated over a part of them. conenforced came with PostgreSQL 18.
+WITH leaves AS MATERIALIZED (
+    SELECT root.oid AS root, tree.relid, pg_get_partition_constraintdef(tree.relid) AS bounds
+    FROM unnest(%(oids)s::oid[]) AS root (oid)
+    JOIN pg_partitioned_table p ON p.partrelid = root.oid
+    CROSS JOIN LATERAL pg_partition_tree(root.oid) tree
+    WHERE tree.isleaf AND tree.relid <> root.oid),
+bounded AS (  -- a column of a partition key depends on its table (src/backend/catalog/heap.c)
+    SELECT DISTINCT root.oid AS root, a.attname
+    FROM unnest(%(oids)s::oid[]) AS root (oid)
+    JOIN pg_partitioned_table p ON p.partrelid = root.oid
+    CROSS JOIN LATERAL pg_partition_tree(root.oid) tree
+    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.refclassid = d.classid AND d.deptype = 'i'
+     AND d.objid = tree.relid AND d.refobjid = tree.relid AND d.refobjsubid = 0
+    JOIN pg_attribute a ON a.attrelid = tree.relid AND a.attnum = d.objsubid),
+found AS (
+    SELECT c.conrelid AS root, c.conname, pg_get_expr(c.conbin, c.conrelid) AS expression, c.convalidated,
+           c.conrelid, c.conkey
+    FROM pg_constraint c
+    WHERE c.contype = 'c' AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
+      AND c.conrelid = ANY (%(oids)s::oid[])
+    UNION ALL
+    SELECT l.root, c.conname,
+           concat('(' || l.bounds || ') IS FALSE OR ', '(', pg_get_expr(c.conbin, c.conrelid), ')'),
+           c.convalidated, c.conrelid,
+           c.conkey || ARRAY(
+               SELECT a.attnum FROM pg_attribute a JOIN bounded b ON b.attname = a.attname
+               WHERE a.attrelid = l.relid AND b.root = l.root)
+    FROM leaves l
+    JOIN pg_constraint c ON c.conrelid = l.relid AND c.contype = 'c'
+    WHERE coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
+      AND NOT EXISTS (SELECT FROM pg_constraint r WHERE r.conrelid = l.root AND r.conname = c.conname))
+SELECT root, conname, expression, convalidated,
+       ARRAY(SELECT DISTINCT a.attname::text FROM pg_attribute a WHERE a.attrelid = conrelid AND a.attnum = ANY (conkey))
+FROM found
+WHERE 0 < ALL (conkey)
+UNION ALL
+SELECT root.oid, '', coalesce(string_agg('(' || l.bounds || ')', ' OR '), 'false'), true,
+       ARRAY(SELECT b.attname::text FROM bounded b WHERE b.root = root.oid)
+FROM unnest(%(oids)s::oid[]) AS root (oid)
+JOIN pg_partitioned_table p ON p.partrelid = root.oid
+LEFT JOIN leaves l ON l.root = root.oid
+GROUP BY root.oid
+HAVING count(*) FILTER (WHERE l.relid IS NOT NULL AND l.bounds IS NULL) = 0
+ORDER BY 1, 2

@@ -17,6 +17,7 @@ from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.cells import column_cell, column_faces, read_examples, read_keys, show_value
+from entrypoint.transfer.checks import refuse_violations
 from entrypoint.transfer.collisions import settle_collisions
 from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
 from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
@@ -62,6 +63,8 @@ def judge_cells(
             _judge_table(source, _infer_units(source, findings.watch(table)), faces, findings, connection)
             for table in plan.tables
         ]
+        for table in tables:
+            refuse_violations(source, table, faces, connection, findings)
         refuse_orphans(source, tuple(tables), faces, connection, findings)
         counted = tuple(findings.conclude(table) for table in tables)
         counted = settle_collisions(source, counted, faces, connection, findings, can_preserve=can_preserve)

@@ -22,7 +22,7 @@ from entrypoint.transfer.findings import Findings
 _BATCH_SIZE = 2000
 _BATCH_CHARACTERS = 4 * 1024 * 1024
 
-_Texts = TypeVar("_Texts", tuple[str, ...], tuple[Cell, ...])
+_Texts = TypeVar("_Texts", tuple[str, ...], tuple[str | None, ...], tuple[Cell, ...])
 
 
 def refuse_judged_cells(

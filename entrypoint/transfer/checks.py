@@ -1,0 +1,161 @@
+"""Find rows that the target's CHECK constraints refuse, or that no partition takes: all, before the load.
+
+Owns which rows are asked about: each distinct combination of the cells that a check needs, once. A check
+that needs a column which PostgreSQL fills by its default is left to the load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from entrypoint.model import Check, ColumnPlan, Refusal, TablePlan, TargetColumn
+from entrypoint.postgres.catalog import has_rows
+from entrypoint.postgres.expressions import NotEvaluableError, Row, find_false
+from entrypoint.sqlite.introspect import quote
+from entrypoint.sqlite.source import Cell, SourceDatabase
+from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, read_examples
+from entrypoint.transfer.conversions import FaceMaker
+from entrypoint.transfer.findings import Findings
+from entrypoint.transfer.judge import sift_rows
+
+# What is sent at once: many short rows, or a few long ones.
+_BATCH_SIZE = 5000
+_BATCH_CHARACTERS = 4 * 1024 * 1024
+_EXPRESSION_WIDTH = 120
+
+
+def refuse_violations(
+    source: SourceDatabase,
+    table: TablePlan,
+    faces: FaceMaker,
+    connection: psycopg.Connection[Any],
+    findings: Findings,
+) -> None:
+    """Refuse the rows of a table that PostgreSQL's checks would.
+
+    Args:
+        source: open.
+        table: judged.
+        faces: of the census.
+        connection: inside a transaction.
+        findings: told of each.
+    """
+    if not table.rows:
+        return
+    for check in table.target.checks:
+        needed = _find_needed(table, check)
+        # Rows may stand that a check which is not validated would refuse, and be the same as arriving ones.
+        if needed is None or not (check.is_validated or not has_rows(connection, table.target)):
+            continue
+        planned, columns = needed
+        made = [column_faces(faces, column) for column in planned]
+        texts = [face.text for face in made]
+        condition = " AND ".join(
+            [*(f"NOT ({face.refuses})" for face in made if face.refuses != "0"), table.condition or "1"]
+        )
+        found: dict[Row, str | None] = {}
+        try:
+            for batch in _read_distinct(source, table, texts, condition):
+                rows = sift_rows(connection, planned, batch)
+                found |= _ask(connection, check, columns, len(planned), rows)
+        except NotEvaluableError:
+            continue
+        if found:
+            _refuse(source, table, check, planned, texts, condition, found, findings)
+
+
+def _find_needed(table: TablePlan, check: Check) -> tuple[list[ColumnPlan], list[TargetColumn]] | None:
+    """Return what a check needs: planned columns; and those, columns left NULL, and generated ones.
+
+    None where PostgreSQL fills one of them by a default, or where it needs none.
+    """
+    plans = {column.target.name: column for column in table.columns}
+    needed = set(check.columns)
+    generated = [c for c in table.target.columns if c.name in needed and c.generation is not None]
+    needed |= {name for column in generated for name in column.generated_from}
+    plain = [c for c in table.target.columns if c.name in needed and c.generation is None]
+    planned = [plans[column.name] for column in plain if column.name in plans]
+    empty = [column for column in plain if column.name not in plans]
+    if not plain or any(column.has_default for column in empty):
+        return None
+    return planned, [*(column.target for column in planned), *empty, *generated]
+
+
+def _ask(
+    connection: psycopg.Connection[Any],
+    check: Check,
+    columns: list[TargetColumn],
+    width: int,
+    rows: list[Row],
+) -> dict[Row, str | None]:
+    """Return the rows, of `width` planned columns, that break the check; the other columns are NULL."""
+    nulls = (None,) * sum(column.generation is None for column in columns[width:])
+    found = find_false(connection, check.expression, columns, [row + nulls for row in rows]) if rows else {}
+    return {row[:width]: reason for row, reason in found.items()}
+
+
+def _read_distinct(
+    source: SourceDatabase, table: TablePlan, texts: list[str], condition: str
+) -> Iterator[list[Row]]:
+    rows = source.connection.execute(
+        f"SELECT DISTINCT {', '.join(texts) or 'NULL'} FROM {quote(table.source.name)} WHERE {condition}"
+    )
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        batch.append(tuple(None if cell is None else str(cell) for cell in row[: len(texts)]))
+        size += sum(len(cell) for cell in batch[-1] if cell is not None)
+        if len(batch) >= _BATCH_SIZE or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _refuse(
+    source: SourceDatabase,
+    table: TablePlan,
+    check: Check,
+    planned: list[ColumnPlan],
+    texts: list[str],
+    condition: str,
+    found: dict[Row, str | None],
+    findings: Findings,
+) -> None:
+    def is_violating(*rendered: Cell) -> int:
+        return int(rendered in found)
+
+    source.register_function("entrypoint_is_violating", is_violating, len(texts))
+    condition += f" AND entrypoint_is_violating({', '.join(texts)})"
+    row = source.connection.execute(
+        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
+    ).fetchone()
+    assert row is not None
+    keys, shown = read_examples(source, table.source, condition, tuple(texts))
+    names = [column.source.name for column in planned if column.source]
+    example = tuple(None if cell is None else str(cell) for cell in shown)
+    refusal = Refusal(
+        table=table.source.name,
+        column=", ".join(names) or None,
+        value=_cut(", ".join("NULL" if cell is None else cell for cell in example)),
+        reason=_explain(table, check, found[example]),
+        remedy="correct these rows in the source"
+        + (", or the check in the target" if check.name else ", or add a partition that takes them"),
+        keys=keys,
+        count=int(row[0]),
+    )
+    findings.refuse(table, refusal, condition)
+
+
+def _explain(table: TablePlan, check: Check, raised: str | None) -> str:
+    name = table.target.qualified_name
+    if not check.name:
+        return f"no partition of {name} takes these rows"
+    return f"breaks the check {check.name} of {name}: {raised or _cut(check.expression, _EXPRESSION_WIDTH)}"
+
+
+def _cut(text: str, width: int = VALUE_WIDTH) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
