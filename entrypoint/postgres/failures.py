@@ -23,6 +23,10 @@ from entrypoint.errors import (
 )
 
 
+class CheckViolatedError(SourceRefusedError):
+    """A row breaks a CHECK constraint, or no partition takes it."""
+
+
 @contextmanager
 def translate_load_errors(where: str, *, role: str | None = None) -> Iterator[None]:
     """As `translate_errors`, for statements whose rows come from the source: what they break is its fault.
@@ -34,7 +38,8 @@ def translate_load_errors(where: str, *, role: str | None = None) -> Iterator[No
     except (pg.IntegrityError, pg.DataError) as error:
         place = error.diag.table_name or where
         detail = error.diag.message_detail or error.diag.context or ""
-        raise SourceRefusedError(
+        refused = CheckViolatedError if isinstance(error, pg.CheckViolation) else SourceRefusedError
+        raise refused(
             f"{_say(error)}{': ' if detail else ''}{detail.splitlines()[0] if detail else ''}",
             where=place,
             remedy="nothing was kept; correct the rows in the source and start again",

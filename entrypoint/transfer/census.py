@@ -46,6 +46,7 @@ def judge_cells(
     *,
     can_quarantine: bool,
     can_preserve: bool,
+    has_checks: bool = False,
 ) -> Judged:
     """Return the plan with units, row counts and the refusals of every cell that cannot be taken.
 
@@ -55,6 +56,7 @@ def judge_cells(
         connection: inside a transaction.
         can_quarantine: leave rows with such cells out of the load instead of refusing it.
         can_preserve: where PostgreSQL holds another row under a unique key, keep that one.
+        has_checks: ask PostgreSQL about its checks and partitions too, which costs as much as a load.
     """
     faces = FaceMaker(source)
     findings = Findings(Rejects(source), plan, can_quarantine=can_quarantine)
@@ -63,7 +65,7 @@ def judge_cells(
             _judge_table(source, _infer_units(source, findings.watch(table)), faces, findings, connection)
             for table in plan.tables
         ]
-        for table in tables:
+        for table in tables if has_checks else ():
             refuse_violations(source, table, faces, connection, findings)
         refuse_orphans(source, tuple(tables), faces, connection, findings)
         counted = tuple(findings.conclude(table) for table in tables)

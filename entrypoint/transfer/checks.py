@@ -11,15 +11,17 @@ from typing import Any
 
 import psycopg
 
-from entrypoint.model import Check, ColumnPlan, Refusal, TablePlan, TargetColumn
+from entrypoint.model import Check, ColumnPlan, Plan, Refusal, TablePlan, TargetColumn
 from entrypoint.postgres.catalog import has_rows
 from entrypoint.postgres.expressions import NotEvaluableError, Row, find_false
+from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, read_examples
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.findings import Findings
 from entrypoint.transfer.judge import sift_rows
+from entrypoint.transfer.rejects import Rejects
 
 # What is sent at once: many short rows, or a few long ones.
 _BATCH_SIZE = 5000
@@ -65,6 +67,17 @@ def refuse_violations(
             continue
         if found:
             _refuse(source, table, check, planned, texts, condition, found, findings)
+
+
+def list_violations(
+    source: SourceDatabase, plan: Plan, faces: FaceMaker, connection: psycopg.Connection[Any]
+) -> tuple[Refusal, ...]:
+    """Return the refusals of all tables: after a load that PostgreSQL refused for one row."""
+    findings = Findings(Rejects(source), plan, can_quarantine=False)
+    with translate_errors(source.path):
+        for table in plan.tables:
+            refuse_violations(source, table, faces, connection, findings)
+    return tuple(findings.refusals)
 
 
 def _find_needed(table: TablePlan, check: Check) -> tuple[list[ColumnPlan], list[TargetColumn]] | None:

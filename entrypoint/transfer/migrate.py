@@ -19,13 +19,14 @@ from entrypoint import log
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import LoadResult, Plan, Refusal
 from entrypoint.postgres import catalog
-from entrypoint.postgres.failures import translate_errors, translate_load_errors
+from entrypoint.postgres.failures import CheckViolatedError, translate_errors, translate_load_errors
 from entrypoint.settings import Settings
 from entrypoint.sqlite import introspect, unit
 from entrypoint.sqlite.source import SourceDatabase, open_source
 from entrypoint.transfer import ledger, report
 from entrypoint.transfer.cells import has_data
 from entrypoint.transfer.census import Judged, judge_cells
+from entrypoint.transfer.checks import list_violations
 from entrypoint.transfer.compare import compare_table
 from entrypoint.transfer.load import Progress, load_rows
 from entrypoint.transfer.matching import find_matches
@@ -82,6 +83,7 @@ def examine(
     settings: Settings,
     *,
     only: tuple[str, ...] = (),
+    has_checks: bool = False,
 ) -> Judged:
     """Return the judged plan for one source; reads both sides and writes neither.
 
@@ -90,6 +92,7 @@ def examine(
         source: open.
         settings: mapping and ledger schema count.
         only: source tables to restrict the plan to.
+        has_checks: have PostgreSQL evaluate its checks over the rows.
     """
     source.check_integrity()
     tables, skipped = introspect.read_tables(source)
@@ -109,6 +112,7 @@ def examine(
             connection,
             can_quarantine=settings.on_reject == "quarantine",
             can_preserve=settings.on_conflict == "preserve",
+            has_checks=has_checks,
         )
 
 
@@ -119,7 +123,7 @@ def plan_source(
     with open_source(path, is_for_migration=False) as source, connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION READ ONLY")
         _configure_session(connection, settings)
-        judged = examine(connection, source, settings, only=only)
+        judged = examine(connection, source, settings, only=only, has_checks=True)
         plan = judged.plan
         if not plan.refusals:
             plan = _foresee_conflicts(connection, source, judged, settings)
@@ -184,7 +188,10 @@ def migrate_source(
         connection.transaction(),
     ):
         _configure_session(connection, settings)
-        judged = examine(connection, source, settings, only=only)
+        # Where the first row that breaks a check ends the load, the others are looked for only then.
+        judged = examine(
+            connection, source, settings, only=only, has_checks=settings.on_reject == "quarantine"
+        )
         document = report.describe_plan(judged.plan, source=unit.spell(source.path), access=source.access)
         if judged.plan.refusals:
             raise PlanRefusedError(judged.plan.refusals, where=str(source.path), document=document)
@@ -196,14 +203,7 @@ def migrate_source(
             skipped=len(judged.plan.skipped),
             seconds=round(time.monotonic() - started, 3),
         )
-        result = load_rows(
-            connection,
-            source,
-            judged.plan,
-            judged.faces,
-            on_conflict=settings.on_conflict,
-            progress=progress,
-        )
+        result = _load(connection, source, judged, settings, progress)
         verified = verify_load(
             connection,
             source,
@@ -240,6 +240,33 @@ def migrate_source(
             )
         before_commit()
     return Migrated(run_id=run_id, plan=judged.plan, result=result, document=document)
+
+
+def _load(
+    connection: psycopg.Connection[Any],
+    source: SourceDatabase,
+    judged: Judged,
+    settings: Settings,
+    progress: Progress,
+) -> LoadResult:
+    """Load the rows; where one breaks a check, refuse with all that do."""
+    try:
+        with translate_load_errors("the load", role=connection.info.user), connection.transaction():
+            return load_rows(
+                connection,
+                source,
+                judged.plan,
+                judged.faces,
+                on_conflict=settings.on_conflict,
+                progress=progress,
+            )
+    except CheckViolatedError:
+        refusals = list_violations(source, judged.plan, judged.faces, connection)
+        if not refusals:
+            raise
+        plan = replace(judged.plan, refusals=refusals)
+        document = report.describe_plan(plan, source=unit.spell(source.path), access=source.access)
+        raise PlanRefusedError(refusals, where=str(source.path), document=document) from None
 
 
 def _group_by_way(ways: dict[str, str]) -> dict[str, list[str]]:
