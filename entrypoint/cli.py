@@ -85,6 +85,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="print the plan and every refusal; write nothing"
     )
     migrate.add_argument(
+        "--write-mapping",
+        metavar="FILE",
+        help="a dry run that writes a mapping file from the refusals, to be edited; - prints it",
+    )
+    migrate.add_argument(
         "--table", action="append", default=[], metavar="T", help="only this source table; nothing is retired"
     )
     migrate.add_argument("--yes", action="store_true", help="do not ask before writing")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from entrypoint.errors import ConfigurationError
+from entrypoint.mapping_lines import spell_key
 
 Unit = Literal["s", "ms", "us", "ns", "julian"]
 UNITS: tuple[Unit, ...] = ("s", "ms", "us", "ns", "julian")
@@ -29,7 +30,7 @@ class ColumnMapping:
     Attributes:
         target: the target column's name, None = found by name.
         unit: what an integer or real in it counts since the epoch, None = inferred.
-        ignore: the column is not migrated.
+        ignore: the source's column is not migrated.
         empty: `null` makes an empty string NULL, None keeps it a value.
         default: the value, as text, of a target column without a source; it stands under that column's name.
     """
@@ -108,7 +109,7 @@ def parse_mapping(text: str, *, name: str) -> Mapping:
         raise ConfigurationError(f"{name} is not valid TOML: {error}") from error
     reader = _Reader(name)
     tables = {
-        table: reader.read_table(f"tables.{_spell(table)}", entry)
+        table: reader.read_table(f"tables.{spell_key(table)}", entry)
         for table, entry in reader.read_tables(document, "", "tables", accepted=("tables",))
     }
     reader.check_targets("tables", {table: mapping.target for table, mapping in tables.items()})
@@ -126,7 +127,7 @@ class _Reader:
 
     def read_table(self, place: str, entry: dict[str, object]) -> TableMapping:
         columns = {
-            column: self._read_column(f"{place}.columns.{_spell(column)}", values)
+            column: self._read_column(f"{place}.columns.{spell_key(column)}", values)
             for column, values in self.read_tables(
                 entry, place, "columns", accepted=("target", "ignore", "key", "columns")
             )
@@ -138,7 +139,8 @@ class _Reader:
             key=self._read_key(place, entry),
             columns=columns,
         )
-        if mapping.ignore and (others := sorted(entry.keys() - {"ignore"})):
+        # What is said of an ignored table's columns is said for the day when it is not ignored.
+        if mapping.ignore and (others := sorted(entry.keys() - {"ignore", "columns"})):
             self._refuse(place, f"is ignored and says {', '.join(others)}: remove one or the other")
         return mapping
 
@@ -156,7 +158,7 @@ class _Reader:
             if isinstance(values, dict):
                 yield name, values
             else:
-                self._refuse(f"{within}.{_spell(name)}", "is not a table: write { key = value, ... }")
+                self._refuse(f"{within}.{spell_key(name)}", "is not a table: write { key = value, ... }")
 
     def check_targets(self, place: str, targets: dict[str, str | None]) -> None:
         """Refuse two sources with one target."""
@@ -165,7 +167,7 @@ class _Reader:
             if target is None:
                 continue
             if target in seen:
-                both = f"{_spell(seen[target])} and {_spell(source)}"
+                both = f"{spell_key(seen[target])} and {spell_key(source)}"
                 self._refuse(place, f"sends both {both} to {target!r}: one target takes one source")
             seen[target] = source
 
@@ -178,7 +180,7 @@ class _Reader:
             empty=cast(Literal["null"] | None, self._read_choice(place, entry, "empty", ("null",))),
             default=self._read_text(place, entry, "default", may_be_empty=True),
         )
-        if column.ignore and (others := sorted(entry.keys() - {"ignore"})):
+        if column.ignore and (others := sorted(entry.keys() - {"ignore", "default"})):
             self._refuse(place, f"is ignored and says {', '.join(others)}: remove one or the other")
         elif column.default is not None and (others := sorted(entry.keys() - {"default", "ignore"})):
             self._refuse(
@@ -228,17 +230,11 @@ class _Reader:
             if key not in accepted:
                 near = get_close_matches(key, accepted, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                within = f"{place}.{_spell(key)}" if place else _spell(key)
+                within = f"{place}.{spell_key(key)}" if place else spell_key(key)
                 self._refuse(within, f"is unknown: accepted are {', '.join(accepted)}{hint}")
 
     def _refuse(self, place: str, what: str) -> None:
         self.problems.append(f"{self._name}: {place} {what}")
-
-
-def _spell(name: str) -> str:
-    """Return `name` as a key of TOML."""
-    is_bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
-    return name if is_bare else repr(name)
 
 
 def _show(value: object) -> str:

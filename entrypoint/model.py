@@ -7,6 +7,11 @@ A cell is one value of one row of the source; its storage class is SQLite's (`in
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+# How a name of the source found its target: as it is, cut to PostgreSQL's 63 bytes, whatever the case, as
+# snake_case of CamelCase, by the mapping file, or not at all: a constant stands in.
+NameMatch = Literal["exact", "cut", "case", "snake", "mapping", "constant"]
 
 # --- the source, as its catalog describes it -----------------------------------------------------
 
@@ -220,6 +225,7 @@ class ColumnPlan:
     """One column's way from the source into the target.
 
     Attributes:
+        match: how the target was found.
         constant: stands in where there is no source.
         redirect: SQL over the source table that renders the cell instead, where it refers to a row for
             which another one stands in PostgreSQL.
@@ -228,6 +234,7 @@ class ColumnPlan:
     source: SourceColumn | None
     target: TargetColumn
     conversion: Conversion
+    match: NameMatch = "exact"
     constant: str | None = None
     redirect: str | None = None
 
@@ -238,6 +245,8 @@ class TablePlan:
 
     Attributes:
         key: target columns rows are matched by; empty: rows are a multiset.
+        key_name: where the key comes from: `primary key NAME`, `unique key NAME`, `mapping file`, or `none`.
+        match: how the target was found.
         rows: in the source.
         rejected: of those, the ones that are quarantined instead of loaded.
         stood_for: of those, the ones left out because another row of PostgreSQL has their unique key.
@@ -248,6 +257,8 @@ class TablePlan:
     target: TargetTable
     columns: tuple[ColumnPlan, ...]
     key: tuple[str, ...]
+    key_name: str = "none"
+    match: NameMatch = "exact"
     rows: int = 0
     rejected: int = 0
     stood_for: int = 0
@@ -268,6 +279,7 @@ class Refusal:
         remedy: what the reader may do.
         entries: what the mapping file could say of the table, or of the column, each of them enough: TOML
             as `unit = "ms"` or `ignore = true`.
+        candidates: names in the target that the table or column could go to, the likeliest first.
     """
 
     table: str
@@ -279,6 +291,7 @@ class Refusal:
     keys: tuple[str, ...] = ()
     count: int = 0
     entries: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,11 @@ def write_plan(plan: Plan, *, source: str) -> str:
 
 def write_refusal(refusal: Refusal) -> str:
     """Return one refusal in two lines."""
+    return f"  {describe_refusal(refusal)}\n    -> {refusal.remedy}"
+
+
+def describe_refusal(refusal: Refusal) -> str:
+    """Return in one line where a refusal's cells stand, what they hold, and why they are refused."""
     place = refusal.table + (f".{refusal.column}" if refusal.column else "")
     parts = [place]
     if refusal.storage_class:
@@ -93,7 +98,7 @@ def write_refusal(refusal: Refusal) -> str:
         parts.append(f"{refusal.count:,} row(s)")
     if refusal.keys:
         parts.append("; ".join([*refusal.keys, *(["…"] if refusal.count > len(refusal.keys) else [])]))
-    return f"  {', '.join(parts)}: {refusal.reason}\n    -> {refusal.remedy}"
+    return f"{', '.join(parts)}: {refusal.reason}"
 
 
 def write_result(result: LoadResult) -> str:

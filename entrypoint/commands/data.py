@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from entrypoint import bootstrap, report_text
+from entrypoint import bootstrap, log, report_text
 from entrypoint.commands.shared import (
     connect,
     hold_bootstrap_lock,
@@ -30,6 +30,7 @@ from entrypoint.errors import (
     UsageError,
 )
 from entrypoint.interrupts import Interrupted
+from entrypoint.mapping_text import require_new_file, write_mapping, write_new_file
 from entrypoint.progress import choose_reporter
 from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
@@ -42,9 +43,10 @@ from entrypoint.transfer.report import log_refusals
 def migrate(settings: Settings, arguments: argparse.Namespace) -> int:
     """Migrate a source by hand: the same path and the same lock as `run`."""
     only = tuple(arguments.table)
+    destination = _read_destination(arguments)
     with connect(settings, "migrate") as connection:
-        if arguments.dry_run:
-            return _dry_run(connection, settings, only, as_json=arguments.json)
+        if arguments.dry_run or destination is not None:
+            return _dry_run(connection, settings, only, destination, as_json=arguments.json)
         with hold_bootstrap_lock(settings) as lock:
             path = find_due_source(connection, settings)
             if path is None:
@@ -113,16 +115,40 @@ def _find_migrated(connection: psycopg.Connection[Any], settings: Settings) -> P
     return due
 
 
+def _read_destination(arguments: argparse.Namespace) -> str | None:
+    """Return where a mapping file is to be written, `-` for the standard output; None: nowhere."""
+    destination: str | None = arguments.write_mapping
+    if destination == "-" and arguments.json:
+        raise UsageError("--json and --write-mapping - both want the standard output", remedy="name a file")
+    if destination == "":
+        raise UsageError("--write-mapping needs the name of a file", remedy="name one, or - to print it")
+    if destination is not None and destination != "-":
+        require_new_file(Path(destination))
+    return destination
+
+
 def _dry_run(
-    connection: psycopg.Connection[Any], settings: Settings, only: tuple[str, ...], *, as_json: bool
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    only: tuple[str, ...],
+    destination: str | None,
+    *,
+    as_json: bool,
 ) -> int:
     path = find_due_source(connection, settings)
     if path is None:
         return _report_nothing(as_json=as_json)
     plan, document = plan_source(connection, path, settings, only=only)
+    if destination is not None:
+        text = write_mapping(settings.mapping, plan.refusals, source=unit.spell(path))
+        if destination == "-":
+            print_text(text)
+        else:
+            write_new_file(Path(destination), text)
+            log.get_logger().info("mapping_written", path=destination)
     if as_json:
         print_document({"status": "refused" if plan.refusals else "planned", **document})
-    else:
+    elif destination != "-":
         print_text(report_text.write_plan(plan, source=unit.spell(path)))
     if plan.refusals:
         if as_json:

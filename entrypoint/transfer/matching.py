@@ -6,14 +6,23 @@ ask whether there are any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from entrypoint.errors import ConfigurationError
 from entrypoint.mapping import ColumnMapping, TableMapping
+from entrypoint.mapping_lines import (
+    IGNORE,
+    find_like,
+    list_names,
+    say_target,
+    sort_by_likeness,
+    spell_place,
+    write_remedy,
+)
 from entrypoint.model import (
     ColumnPlan,
+    NameMatch,
     Refusal,
     Skipped,
     SourceColumn,
@@ -32,13 +41,20 @@ _Named = TypeVar("_Named", TargetTable, TargetColumn)
 HasData = Callable[[str, str | None], bool]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Matches:
-    """What is collected on the way, so that everything is reported at once."""
+    """What is collected on the way, so that everything is reported at once.
+
+    Attributes:
+        problems: of the mapping file; with one of them there is no plan.
+        proposed: target tables that were proposed for a source table, or are taken.
+    """
 
     skipped: list[Skipped]
-    refusals: list[Refusal]
-    notes: list[str]
+    refusals: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    proposed: set[str] = field(default_factory=set)
 
 
 def fold_name(name: str) -> str:
@@ -46,15 +62,34 @@ def fold_name(name: str) -> str:
     return name.replace("_", "").replace("-", "").replace(" ", "").casefold()
 
 
+_FOLDS: tuple[tuple[NameMatch, Callable[[str], str]], ...] = (
+    ("exact", str),
+    ("case", str.casefold),
+    ("snake", fold_name),
+)
+
+
 def find_matches(name: str, candidates: Iterable[_Named]) -> tuple[_Named, ...]:
     """Return the candidates a source name stands for: exact, else case-insensitive, else snake/camel."""
+    return _match_name(name, candidates)[0]
+
+
+def _match_name(name: str, candidates: Iterable[_Named]) -> tuple[tuple[_Named, ...], NameMatch]:
     pool = tuple(candidates)
-    name = name.encode()[:_NAME_LIMIT_BYTES].decode(errors="ignore")
-    for fold in (str, str.casefold, fold_name):
-        found = tuple(candidate for candidate in pool if fold(candidate.name) == fold(name))
+    cut = name.encode()[:_NAME_LIMIT_BYTES].decode(errors="ignore")
+    for match, fold in _FOLDS:
+        found = tuple(candidate for candidate in pool if fold(candidate.name) == fold(cut))
         if found:
-            return found
-    return ()
+            return found, "cut" if cut != name else match
+    return (), "exact"
+
+
+def propose_target(
+    name: str, known: Iterable[str], taken: Collection[str]
+) -> tuple[tuple[str, ...], str | None]:
+    """Return what a source name could go to, the likeliest first, and the one to propose, if any is alike."""
+    candidates = sort_by_likeness(name, (other for other in known if other not in taken))
+    return candidates, find_like(name, candidates)
 
 
 def match_table(
@@ -63,42 +98,45 @@ def match_table(
     mapping: TableMapping,
     has_data: HasData,
     findings: Matches,
-) -> TargetTable | None:
-    """Return the target table a source table goes to, or None and the reason among `findings`."""
+) -> tuple[TargetTable, NameMatch] | None:
+    """Return the target table a source table goes to and why, or None and the reason among `findings`."""
     if mapping.ignore:
         findings.skipped.append(Skipped(name=source.name, reason="ignored by the mapping file"))
         return None
-    tool = None if mapping.target else recognise_tool(source)
+    tool = recognise_tool(source) if mapping == TableMapping() else None
     if tool:
         findings.skipped.append(Skipped(name=source.name, reason=f"bookkeeping of {tool}"))
         return None
-    found = find_matches(mapping.target or source.name, targets)
+    found, match = _match_name(mapping.target or source.name, targets)
     if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(sorted(target.qualified_name for target in found))
-        findings.refusals.append(
-            Refusal(
-                table=source.name,
-                column=None,
-                reason=f"several tables of the target fit its name: {names}",
-                remedy=f'say which in the mapping file: [tables."{source.name}"] target = "…"',
-            )
+        return found[0], "mapping" if mapping.target else match
+    if mapping.target:
+        findings.problems.append(
+            f"mapping file: {spell_place(source.name)}.target: no table {mapping.target} in the target; "
+            + list_names(mapping.target, [target.name for target in targets])
         )
-    elif mapping.target:
-        known = ", ".join(sorted(target.name for target in targets)) or "none"
-        raise ConfigurationError(
-            f"mapping file: table {source.name}: no table {mapping.target} in the target; it has: {known}"
+    elif found:
+        names = ", ".join(sorted(target.qualified_name for target in found))
+        _refuse_name(
+            findings,
+            source.name,
+            None,
+            f"several tables of the target fit its name: {names}",
+            [target.name for target in found],
         )
     elif has_data(source.name, None):
-        findings.refusals.append(
-            Refusal(
-                table=source.name,
-                column=None,
-                reason="holds rows and has no table in the target",
-                remedy="let the schema migrations create it, or add to the mapping file: "
-                f'[tables."{source.name}"] with target = "…" or ignore = true',
-            )
+        candidates, proposed = propose_target(
+            source.name, (target.name for target in targets), findings.proposed
+        )
+        findings.proposed |= {proposed} if proposed else set()
+        _refuse_homeless(
+            findings,
+            source.name,
+            None,
+            "holds rows and has no table in the target",
+            candidates,
+            proposed,
+            otherwise="let the schema migrations create it",
         )
     else:
         findings.skipped.append(Skipped(name=source.name, reason="empty, and no table in the target"))
@@ -112,13 +150,24 @@ def match_column(
     mapping: ColumnMapping,
     has_data: HasData,
     findings: Matches,
+    proposed: set[str],
 ) -> ColumnPlan | None:
-    """Return the plan of a source column, or None and the reason among `findings`."""
+    """Return the plan of a source column, or None and the reason among `findings`.
+
+    Args:
+        source: the column's table.
+        column: of the source.
+        target: where its table goes.
+        mapping: what the mapping file says of it.
+        has_data: tells whether it holds anything but NULL.
+        findings: told of what is skipped or refused.
+        proposed: target columns that are taken or were proposed for another column; added to.
+    """
     name = f"{source.name}.{column.name}"
     if mapping.ignore:
         findings.skipped.append(Skipped(name=name, reason="ignored by the mapping file"))
         return None
-    found = find_matches(mapping.target or column.name, target.columns)
+    found, match = _match_name(mapping.target or column.name, target.columns)
     if len(found) == 1 and not found[0].is_generated:
         return ColumnPlan(
             source=column,
@@ -126,74 +175,87 @@ def match_column(
             conversion=choose_conversion(
                 found[0].type, is_empty_null=mapping.empty == "null", unit=mapping.unit
             ),
+            match="mapping" if mapping.target else match,
         )
-    if found:
-        if len(found) == 1:
-            findings.skipped.append(Skipped(name=name, reason="PostgreSQL computes it"))
-        else:
-            spelled = ", ".join(candidate.name for candidate in found)
-            findings.refusals.append(
-                Refusal(
-                    table=source.name,
-                    column=column.name,
-                    reason=f"several columns of {target.qualified_name} fit its name: {spelled}",
-                    remedy=f'say which in the mapping file: [tables."{source.name}".columns] '
-                    f'"{column.name}" = {{ target = "…" }}',
-                )
-            )
+    if len(found) == 1:
+        findings.skipped.append(Skipped(name=name, reason="PostgreSQL computes it"))
     elif mapping.target:
-        known = ", ".join(candidate.name for candidate in target.columns)
-        raise ConfigurationError(
-            f"mapping file: column {name}: no column {mapping.target} in {target.qualified_name}; "
-            f"it has: {known}"
+        findings.problems.append(
+            f"mapping file: {spell_place(source.name, column.name)}.target: no column {mapping.target} in "
+            f"{target.qualified_name}; "
+            + list_names(mapping.target, [other.name for other in target.columns])
         )
+    elif found:
+        spelled = [candidate.name for candidate in found]
+        reason = f"several columns of {target.qualified_name} fit its name: {', '.join(spelled)}"
+        _refuse_name(findings, source.name, column.name, reason, spelled)
     elif column.is_generated:
         findings.skipped.append(Skipped(name=name, reason="generated, and no column in the target"))
     elif has_data(source.name, column.name):
-        findings.refusals.append(
-            Refusal(
-                table=source.name,
-                column=column.name,
-                reason=f"holds data and has no column in {target.qualified_name}",
-                remedy=f'add to the mapping file: [tables."{source.name}".columns] "{column.name}" = '
-                '{ target = "…" } or { ignore = true }',
-            )
-        )
+        fillable = (other.name for other in target.columns if not other.is_generated)
+        candidates, nearest = propose_target(column.name, fillable, proposed)
+        proposed |= {nearest} if nearest else set()
+        reason = f"holds data and has no column in {target.qualified_name}"
+        _refuse_homeless(findings, source.name, column.name, reason, candidates, nearest)
     else:
         findings.skipped.append(Skipped(name=name, reason="only NULL, and no column in the target"))
     return None
 
 
+def _refuse_homeless(
+    findings: Matches,
+    table: str,
+    column: str | None,
+    reason: str,
+    candidates: tuple[str, ...],
+    proposed: str | None,
+    *,
+    otherwise: str | None = None,
+) -> None:
+    entries = (say_target(proposed), IGNORE) if proposed else (IGNORE,)
+    remedy = write_remedy(table, column, entries, candidates=candidates, otherwise=otherwise)
+    findings.refusals.append(
+        Refusal(
+            table=table,
+            column=column,
+            reason=reason,
+            remedy=remedy,
+            entries=entries,
+            candidates=candidates,
+        )
+    )
+
+
+def _refuse_name(
+    findings: Matches, table: str, column: str | None, reason: str, targets: Sequence[str]
+) -> None:
+    entries = (*(say_target(target) for target in targets), IGNORE)
+    remedy = write_remedy(table, column, entries)
+    findings.refusals.append(
+        Refusal(table=table, column=column, reason=reason, remedy=remedy, entries=entries)
+    )
+
+
 def refuse_shared_targets(tables: list[TablePlan], findings: Matches) -> None:
-    """Refuse several source tables that fit one target table."""
+    """Refuse several source tables that fit one target table; all but one may be ignored."""
     by_target: dict[str, list[str]] = {}
     for table in tables:
         by_target.setdefault(table.target.qualified_name, []).append(table.source.name)
     for target, names in by_target.items():
         if len(names) > 1:
-            findings.refusals.append(
-                Refusal(
-                    table=names[0],
-                    column=None,
-                    reason=f"{' and '.join(names)} both fit the target table {target}",
-                    remedy="say in the mapping file where each goes, or ignore all but one",
-                )
-            )
+            reason = f"{' and '.join(names)} both fit the target table {target}"
+            for name in names:
+                _refuse_name(findings, name, None, reason, ())
 
 
 def refuse_shared_columns(source: SourceTable, columns: list[ColumnPlan], findings: Matches) -> None:
-    """Refuse several source columns that fit one target column."""
+    """Refuse several source columns that fit one target column; all but one may be ignored."""
     by_target: dict[str, list[str]] = {}
     for column in columns:
         if column.source:
             by_target.setdefault(column.target.name, []).append(column.source.name)
     for target, names in by_target.items():
         if len(names) > 1:
-            findings.refusals.append(
-                Refusal(
-                    table=source.name,
-                    column=names[0],
-                    reason=f"{' and '.join(names)} both fit the target column {target}",
-                    remedy="say in the mapping file where each goes, or ignore all but one",
-                )
-            )
+            reason = f"{' and '.join(names)} both fit the target column {target}"
+            for name in names:
+                _refuse_name(findings, source.name, name, reason, ())

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from entrypoint.errors import ConfigurationError
 from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
+from entrypoint.mapping_lines import IGNORE, list_names, say_default, spell_place, write_remedy
 from entrypoint.model import (
     ColumnPlan,
+    NameMatch,
     Plan,
     Refusal,
     Skipped,
@@ -18,15 +20,33 @@ from entrypoint.model import (
     TargetTable,
 )
 from entrypoint.transfer.conversions import choose_conversion
+from entrypoint.transfer.mapped import list_misplaced_units, list_unknown_columns, list_unknown_tables
 from entrypoint.transfer.matching import (
     HasData,
     Matches,
+    find_matches,
     match_column,
     match_table,
     refuse_shared_columns,
     refuse_shared_targets,
 )
 from entrypoint.transfer.order import find_deferred, sort_tables
+
+# What a proposed default of a type says, by pg_type.typname; of others it is empty text, to be filled in.
+_DEFAULTS = {
+    "bool": "false",
+    "int2": "0",
+    "int4": "0",
+    "int8": "0",
+    "numeric": "0",
+    "float4": "0",
+    "float8": "0",
+    "json": "{}",
+    "jsonb": "{}",
+    "date": "1970-01-01",
+    "timestamp": "1970-01-01 00:00:00",
+    "timestamptz": "1970-01-01 00:00:00Z",
+}
 
 
 def make_plan(
@@ -51,16 +71,25 @@ def make_plan(
     Raises:
         ConfigurationError: the mapping file or `only` names a table or column that does not exist.
     """
-    _require_known_names(mapping, sources, only)
-    findings = Matches(skipped=list(skipped), refusals=[], notes=[])
+    findings = Matches(skipped=list(skipped))
+    findings.problems += list_unknown_tables(mapping, sources, only)
+    findings.proposed = {
+        found.name
+        for source in sources
+        for found in find_matches(_get_table(mapping, source).target or source.name, targets)
+    }
     matched: list[TablePlan] = []
     for source in sources:
         if only and source.name not in only:
             continue
-        table_mapping = mapping.tables.get(source.name, TableMapping())
-        target = match_table(source, targets, table_mapping, has_data, findings)
-        if target is not None:
-            matched.append(_plan_table(source, target, table_mapping, has_data, findings))
+        table_mapping = _get_table(mapping, source)
+        found = match_table(source, targets, table_mapping, has_data, findings)
+        findings.problems += list_unknown_columns(table_mapping, source, found[0] if found else None)
+        if found is not None:
+            matched.append(_plan_table(source, *found, table_mapping, has_data, findings))
+            findings.problems += list_misplaced_units(table_mapping, matched[-1])
+    if findings.problems:
+        raise ConfigurationError(*findings.problems)
     refuse_shared_targets(matched, findings)
     return Plan(
         tables=sort_tables(matched),
@@ -71,52 +100,37 @@ def make_plan(
     )
 
 
-def _require_known_names(mapping: Mapping, sources: tuple[SourceTable, ...], only: tuple[str, ...]) -> None:
-    tables = {source.name: {column.name for column in source.columns} for source in sources}
-    known = ", ".join(sorted(tables)) or "none"
-    problems = [
-        f"--table {name}: no such table in the source; it has: {known}" for name in only if name not in tables
-    ]
-    for name, table in mapping.tables.items():
-        if name not in tables:
-            problems.append(f"mapping file: no table {name} in the source; it has: {known}")
-            continue
-        problems += [
-            f"mapping file: no column {column} in source table {name}; "
-            f"it has: {', '.join(sorted(tables[name]))}"
-            for column, entry in table.columns.items()
-            if column not in tables[name] and entry.default is None
-        ]
-    if problems:
-        raise ConfigurationError(*problems)
+def _get_table(mapping: Mapping, source: SourceTable) -> TableMapping:
+    return mapping.tables.get(source.name, TableMapping())
 
 
 def _plan_table(
     source: SourceTable,
     target: TargetTable,
+    match: NameMatch,
     mapping: TableMapping,
     has_data: HasData,
     findings: Matches,
 ) -> TablePlan:
-    columns: list[ColumnPlan] = []
-    for column in source.columns:
-        entry = mapping.columns.get(column.name, ColumnMapping())
-        planned = match_column(source, column, target, entry, has_data, findings)
-        if planned is not None:
-            columns.append(planned)
+    columns = _plan_columns(source, target, mapping, has_data, findings)
     refuse_shared_columns(source, columns, findings)
-    columns += _plan_constants(source, target, columns, mapping, findings)
     is_told = any(refusal.table == source.name for refusal in findings.refusals)
-    if not columns and not is_told and has_data(source.name, None):
+    has_rows = has_data(source.name, None)
+    if not columns and not is_told and has_rows:
         findings.refusals.append(
             Refusal(
                 table=source.name,
                 column=None,
                 reason=f"none of its columns has a place in {target.qualified_name}",
-                remedy="say where they go in the mapping file, "
-                f'[tables."{source.name}".columns], or ignore = true',
+                remedy=write_remedy(
+                    source.name, None, (IGNORE,), otherwise="say of its columns where they go"
+                ),
+                entries=(IGNORE,),
             )
         )
+    columns += _plan_constants(source, target, columns, mapping, findings)
+    if has_rows:
+        _refuse_unfilled(source, target, columns, mapping, findings)
     if target.has_row_security:
         findings.refusals.append(
             Refusal(
@@ -126,12 +140,33 @@ def _plan_table(
                 remedy="connect as the table's owner without FORCE ROW LEVEL SECURITY, or grant BYPASSRLS",
             )
         )
+    key, key_name = _choose_key(source, target, columns, mapping, findings)
     return TablePlan(
-        source=source,
-        target=target,
-        columns=tuple(columns),
-        key=_choose_key(source, target, columns, mapping, findings),
+        source=source, target=target, columns=tuple(columns), key=key, key_name=key_name, match=match
     )
+
+
+def _plan_columns(
+    source: SourceTable,
+    target: TargetTable,
+    mapping: TableMapping,
+    has_data: HasData,
+    findings: Matches,
+) -> list[ColumnPlan]:
+    entries = {column.name: mapping.columns.get(column.name, ColumnMapping()) for column in source.columns}
+    taken = {
+        found.name
+        for name, entry in entries.items()
+        if not entry.ignore
+        for found in find_matches(entry.target or name, target.columns)
+    }
+    columns: list[ColumnPlan] = []
+    for column in source.columns:
+        entry = entries[column.name]
+        planned = match_column(source, column, target, entry, has_data, findings, taken)
+        if planned is not None:
+            columns.append(planned)
+    return columns
 
 
 def _plan_constants(
@@ -141,34 +176,60 @@ def _plan_constants(
     mapping: TableMapping,
     findings: Matches,
 ) -> list[ColumnPlan]:
-    """Give every column that no source column fills its stated constant, or require its own default."""
-    filled = {column.target.name for column in planned}
+    """Give every column that has a default in the mapping file this constant."""
+    filled = {column.target.name: column for column in planned}
     constants = []
     for column in target.columns:
-        if column.name in filled or column.is_generated:
-            continue
         entry = mapping.columns.get(column.name)
-        if entry is not None and entry.default is not None:
-            constants.append(
-                ColumnPlan(
-                    source=None,
-                    target=column,
-                    conversion=choose_conversion(column.type),
-                    constant=entry.default,
-                )
+        if entry is None or entry.default is None:
+            continue
+        if column.is_generated or column.name in filled:
+            source_column = filled[column.name].source if column.name in filled else None
+            by = f"{source.name}.{source_column.name} fills it" if source_column else "PostgreSQL computes it"
+            findings.problems.append(
+                f"mapping file: {spell_place(source.name, column.name)}.default: "
+                f"is for a column of the target without a source, and {by}"
             )
-        elif column.is_not_null and not column.has_default:
-            findings.refusals.append(
-                Refusal(
-                    table=source.name,
-                    column=None,
-                    reason=f"nothing fills {target.qualified_name}.{column.name}, which is NOT NULL "
-                    "without a default",
-                    remedy=f'add to the mapping file: [tables."{source.name}".columns] "{column.name}" = '
-                    '{ default = "…" }, or a default to the column',
-                )
+            continue
+        constants.append(
+            ColumnPlan(
+                source=None,
+                target=column,
+                conversion=choose_conversion(column.type),
+                match="constant",
+                constant=entry.default,
             )
+        )
     return constants
+
+
+def _refuse_unfilled(
+    source: SourceTable,
+    target: TargetTable,
+    columns: list[ColumnPlan],
+    mapping: TableMapping,
+    findings: Matches,
+) -> None:
+    """Refuse every column that needs a value and gets none."""
+    filled = {column.target.name for column in columns}
+    for column in target.columns:
+        if column.name in filled or column.is_generated or column.has_default or not column.is_not_null:
+            continue
+        # The source's column of that name, if it has one, goes elsewhere or is ignored: both are keys there.
+        entry = mapping.columns.get(column.name, ColumnMapping())
+        entries = () if entry.target else (say_default(_DEFAULTS.get(column.type.base, "")),)
+        reason = f"nothing fills {target.qualified_name}.{column.name}, which is NOT NULL without a default"
+        findings.refusals.append(
+            Refusal(
+                table=source.name,
+                column=column.name,
+                reason=reason,
+                remedy=write_remedy(
+                    source.name, column.name, entries, otherwise="give the column a default in the target"
+                ),
+                entries=entries,
+            )
+        )
 
 
 def _choose_key(
@@ -177,8 +238,11 @@ def _choose_key(
     columns: list[ColumnPlan],
     mapping: TableMapping,
     findings: Matches,
-) -> tuple[str, ...]:
-    """Return the columns rows are matched by: stated, else the primary key, else a unique key, else none."""
+) -> tuple[tuple[str, ...], str]:
+    """Return the columns rows are matched by and where that comes from.
+
+    Stated by the mapping file, else the primary key, else a unique key, else none.
+    """
     filled = {column.target.name: column for column in columns}
     if mapping.key:
         names = []
@@ -186,18 +250,22 @@ def _choose_key(
             found = [column.target.name for column in columns if column.source and column.source.name == name]
             names += found or ([name] if name in filled else [])
         if len(names) == len(mapping.key):
-            return tuple(names)
-        raise ConfigurationError(
-            f"mapping file: table {source.name}: key {list(mapping.key)} names a column that is not migrated"
-        )
+            return tuple(names), "mapping file"
+        known = list(dict.fromkeys(column.source.name for column in columns if column.source))
+        findings.problems += [
+            f"mapping file: {spell_place(source.name)}.key: {name} names a column that is not migrated; "
+            + list_names(name, known)
+            for name in mapping.key
+            if name not in known and name not in filled
+        ]
     for key in target.unique_keys:
         is_total = all(
             name in filled and (filled[name].target.is_not_null or key.is_nulls_not_distinct)
             for name in key.columns
         )
         if is_total:
-            return key.columns
+            return key.columns, f"{'primary key' if key.is_primary else 'unique key'} {key.name}"
     findings.notes.append(
         f"{source.name}: no key to match rows by; whole rows are counted, so that a second run adds none"
     )
-    return ()
+    return (), "none"

@@ -21,6 +21,7 @@ FLOORS = {
     "dialects": 0,
     "conninfo": 0,
     "setting_values": 0,
+    "mapping_lines": 0,
     "mapping": 1,
     "setting_table": 1,
     "settings": 1,
@@ -31,6 +32,7 @@ FLOORS = {
     "schema": 2,
     "transfer": 2,
     "report_text": 3,
+    "mapping_text": 3,
     "bootstrap": 3,
     "commands": 4,
     "demo": 3,
@@ -46,6 +48,7 @@ BESIDE = {
     "setting_values": {"errors"},
     "setting_table": set(),
     "settings": {"mapping", "setting_table"},
+    "mapping_text": {"report_text"},
     "demo": {"bootstrap", "report_text"},
 }
 

@@ -80,7 +80,7 @@ def test_saying_nothing_is_allowed(text: str) -> None:
         ("[tables.a.columns]\nb = { ignore = true, unit = 's' }", "tables.a.columns.b", "says unit"),
         ("[tables.a.columns]\nb = { default = '1', target = 'c' }", "tables.a.columns.b", "default"),
         ("[tables.a.columns]\nb = { conversion = 'x' }", "tables.a.columns.b.conversion", "accepted are"),
-        ("[tables.'a b'.columns]\n'c.d' = { unit = 1 }", "tables.'a b'.columns.'c.d'.unit", "'ms'"),
+        ("[tables.'a b'.columns]\n'c.d' = { unit = 1 }", 'tables."a b".columns."c.d".unit', "'ms'"),
         ("[tables.a.columns]\nb={target='x'}\nc={target='x'}", "tables.a.columns", "both b and c to 'x'"),
         ("[tables.a]\ntarget='x'\n[tables.b]\ntarget='x'", "tables", "both a and b to 'x'"),
     ],

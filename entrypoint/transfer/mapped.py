@@ -1,0 +1,63 @@
+"""Hold the mapping file to the two catalogs: what it names exists and is of the kind it is said to be.
+
+Owns what is wrong with names and units; each problem says what there is instead. Plans nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
+from entrypoint.mapping_lines import list_names, spell_place
+from entrypoint.model import SourceTable, TablePlan, TargetTable
+from entrypoint.transfer.conversions import TEMPORAL_KINDS
+
+
+def list_unknown_tables(
+    mapping: Mapping, sources: tuple[SourceTable, ...], only: tuple[str, ...]
+) -> Iterator[str]:
+    """Yield a problem for each table that the mapping file or `--table` names and the source lacks."""
+    known = [source.name for source in sources]
+    for place, names in (("--table", only), ("mapping file: tables", mapping.tables)):
+        for name in names:
+            if name not in known:
+                yield f"{place}: no table {name} in the source; {list_names(name, known)}"
+
+
+def list_unknown_columns(
+    mapping: TableMapping, source: SourceTable, target: TargetTable | None
+) -> Iterator[str]:
+    """Yield a problem for each column that the mapping file names and that is not there.
+
+    A default stands under a column of the target, everything else under one of the source; an entry that says
+    nothing may stand under either. Without a target, defaults are not looked at.
+    """
+    own = [column.name for column in source.columns]
+    theirs = [column.name for column in target.columns] if target else []
+    for name, entry in mapping.columns.items():
+        place = f"mapping file: {spell_place(source.name, name)}"
+        if entry.default is not None and target is not None and name not in theirs:
+            yield f"{place}: no column {name} in {target.qualified_name}; {list_names(name, theirs)}"
+        elif entry.default is not None and name in own and not entry.ignore:
+            yield (
+                f"{place}: default is for a column of the target without a source, and the source has it; "
+                "to leave the source's cells out for the default, say ignore = true as well"
+            )
+        if name in own or (entry.default is not None and not entry.ignore):
+            continue
+        if entry != ColumnMapping() or (target is not None and name not in theirs):
+            yield f"{place}: no column {name} in source table {source.name}; {list_names(name, own)}"
+
+
+def list_misplaced_units(mapping: TableMapping, table: TablePlan) -> Iterator[str]:
+    """Yield a problem for each unit that is stated of a column that does not become a time."""
+    for column in table.columns:
+        if column.source is None or column.conversion.kind in TEMPORAL_KINDS:
+            continue
+        entry = mapping.columns.get(column.source.name)
+        if entry is not None and entry.unit is not None:
+            yield (
+                f"mapping file: {spell_place(table.source.name, column.source.name)}: unit is for numbers "
+                f"that become times, and {table.target.qualified_name}.{column.target.name} is "
+                f"{column.target.type.name}"
+            )

@@ -1,0 +1,119 @@
+"""`entrypoint migrate --write-mapping`: from refusals to a file that settles them, and no trace elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tests.places import Place
+
+pytestmark = pytest.mark.newest_server
+
+SCHEMA = """
+CREATE TABLE users (id int PRIMARY KEY, last_seen text, "when" timestamptz, must text NOT NULL, n int);
+CREATE TABLE notes (id int PRIMARY KEY, first_name text, "firstName" text);
+"""
+SOURCE = """
+CREATE TABLE users (id INTEGER PRIMARY KEY, "last seen at" TEXT, "when" INTEGER, n);
+INSERT INTO users VALUES (1, 'x', 1684315800, 5), (2, NULL, NULL, 6);
+CREATE TABLE notes (id INTEGER PRIMARY KEY, "First Name" TEXT);
+INSERT INTO notes VALUES (1, 'a');
+CREATE TABLE "odd ""things"" here" (id INTEGER PRIMARY KEY);
+INSERT INTO "odd ""things"" here" VALUES (1);
+"""
+CHOICES = (
+    ('users.columns."last seen at"', 'target = "last_seen"'),
+    ("users.columns.must", 'default = ""'),
+    ('notes.columns."First Name"', 'target = "first_name"'),
+)
+ODD = ('"odd \\"things\\" here"', "ignore = true")
+
+
+@pytest.fixture
+def prepared(place: Place) -> Place:
+    place.write_schema(SCHEMA)
+    place.run("schema", "up").succeeded()
+    with closing(apsw.Connection(str(place.file))) as connection:
+        connection.execute(SOURCE)
+    return place
+
+
+def uncomment(path: Path, *choices: tuple[str, str]) -> None:
+    """Take choices, each the head of a section and the beginning of a line in it."""
+    text = path.read_text()
+    for place, choice in choices:
+        before, head, section = text.partition(f"\n[tables.{place}]\n")
+        assert f"\n# {choice}" in section.partition("\n[")[0], (place, choice, text)
+        text = before + head + section.replace(f"# {choice}", choice, 1)
+    path.write_text(text)
+
+
+def test_a_file_that_is_written_settles_what_is_refused(prepared: Place) -> None:
+    path = prepared.home / "map.toml"
+    files, target = prepared.hash_files(), prepared.describe_target()
+    ended = prepared.run("migrate", "--write-mapping", str(path))
+    line = ended.failed_with(65)
+    assert "4 refusal(s)" in line
+    assert "refused:" in ended.stdout
+    assert (prepared.hash_files(), prepared.describe_target()) == (files, target)
+    assert prepared.runs() == []
+    assert path.stat().st_mode & 0o777 == 0o644
+    # As it is, it changes nothing.
+    variables = {"ENTRYPOINT_CONFIG": str(path)}
+    assert "4 refusal(s)" in prepared.run("migrate", "--dry-run", variables=variables).failed_with(65)
+    uncomment(path, *CHOICES, ODD)
+    prepared.run("migrate", "--dry-run", variables=variables).succeeded()
+    prepared.run(variables=variables).succeeded()
+    assert prepared.rows('SELECT id, last_seen, "when"::text, must, n FROM users ORDER BY 1') == [
+        (1, "x", "2023-05-17 09:30:00+00", "", 5),
+        (2, None, None, "", 6),
+    ]
+    assert prepared.rows("SELECT * FROM notes") == [(1, "a", None)]
+
+
+def test_what_was_said_before_is_carried_over(prepared: Place) -> None:
+    old, new = prepared.home / "old.toml", prepared.home / "new.toml"
+    old.write_text(
+        '[tables."odd \\"things\\" here"]\nignore = true\n[tables.users.columns]\nwhen = { unit = "s" }\n'
+    )
+    variables = {"ENTRYPOINT_CONFIG": str(old)}
+    assert "3 refusal(s)" in prepared.run(
+        "migrate", "--write-mapping", str(new), "--json", variables=variables
+    ).failed_with(65)
+    uncomment(new, *CHOICES)
+    prepared.run(variables={"ENTRYPOINT_CONFIG": str(new)}).succeeded()
+
+
+def test_what_only_the_source_can_settle_is_told_in_a_comment(prepared: Place) -> None:
+    with closing(apsw.Connection(str(prepared.file))) as connection:
+        connection.execute("UPDATE users SET n = 'many' WHERE id = 2")
+    ended = prepared.run("migrate", "--write-mapping", "-")
+    ended.failed_with(65)
+    assert "## users.n, text many, 1 row(s), id=2: " in ended.stdout
+    assert "refused:" not in ended.stdout
+    assert [path.name for path in prepared.data.iterdir()] == ["app.db"]
+
+
+def test_nothing_is_overwritten(prepared: Place) -> None:
+    path = prepared.home / "map.toml"
+    path.write_text("# mine\n")
+    line = prepared.run("migrate", "--write-mapping", str(path)).failed_with(78)
+    assert line.startswith(f"{path} is there already")
+    assert path.read_text() == "# mine\n"
+    assert "--json" in prepared.run("migrate", "--write-mapping", "-", "--json").failed_with(64)
+
+
+def test_nothing_refused_is_a_file_that_says_nothing(place: Place) -> None:
+    place.write_schema("CREATE TABLE t (id int PRIMARY KEY)")
+    place.run("schema", "up").succeeded()
+    place.write_source("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)")
+    path = place.home / "map.toml"
+    place.run("migrate", "--write-mapping", str(path)).succeeded()
+    assert all(line.startswith("##") for line in path.read_text().splitlines())
+    place.run(variables={"ENTRYPOINT_CONFIG": str(path)}).succeeded()
+    unwritten = place.home / "none.toml"
+    place.run("migrate", "--write-mapping", str(unwritten)).succeeded()  # nothing is due any more
+    assert not unwritten.exists()
