@@ -173,7 +173,8 @@ def _moment(conversion: Conversion, cell: Cell) -> datetime | int:
 
 def _parse(text: str) -> datetime:
     """Read a date, or a date and a clock with what Go and others write behind it."""
-    day, _, rest = text.partition(" m=")[0].upper().replace("T", " ", 1).partition(" ")
+    written = text.partition(" m=")[0].upper()
+    day, _, rest = written.partition("T" if "T" in written[:11] else " ")  # another T is of UTC or CEST
     year, month, number = (int(part) for part in day.split("-"))
     clock, *behind = rest.split() or ["00:00"]
     for name in ("UTC", "GMT", "Z"):
