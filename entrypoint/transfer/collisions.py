@@ -1,14 +1,15 @@
 """Rows that cannot be inserted because PostgreSQL holds another row under one of their unique keys.
 
-Owns finding them before the load, among rows whose own key PostgreSQL does not hold. Under `preserve` the row
-that stands is kept, the arriving one is left out, and what refers to it is pointed at the one that stands.
+Owns finding them before the load. Under `preserve` the row that stands is kept, the arriving one is left out,
+and what refers to it is pointed at the one that stands: also where PostgreSQL gave its number to something
+else, as when both sides seeded the same names in another order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import psycopg
@@ -67,7 +68,7 @@ def settle_collisions(
             continue
         referring = _find_referring(settled, name)
         wanted = {key.referenced_columns for _, key in referring} | {table.key}
-        found = _find(source, table, others, wanted, faces, connection)
+        found = _find(source, table, others, wanted, faces, connection, can_preserve=can_preserve)
         if not found.keys:
             continue
         if not can_preserve or len(found.keys) > _MOST_COLLISIONS:
@@ -116,14 +117,18 @@ def _find(
     wanted: set[tuple[str, ...]],
     faces: FaceMaker,
     connection: psycopg.Connection[Any],
+    *,
+    can_preserve: bool,
 ) -> _Collisions:
     found = _Collisions(followers={columns: {} for columns in wanted})
     by_name = {column.target.name: column for column in table.columns}
     for key in others:
         names = tuple(
-            dict.fromkeys([*table.key, *key.columns, *(name for columns in wanted for name in columns)])
+            dict.fromkeys(
+                [*table.key, *(name for other in others for name in other.columns), *chain(*sorted(wanted))]
+            )
         )
-        statement = _write_query(table, key, names)
+        statement = _write_query(table, key, others if can_preserve else [], names)
         planned = [by_name[name] for name in names]
         for arrived in _read_batches(source, table, names, faces):
             batch = sift_rows(connection, planned, arrived)
@@ -141,8 +146,13 @@ def _find(
     return found
 
 
-def _write_query(table: TablePlan, key: UniqueKey, names: tuple[str, ...]) -> sql.Composed:
-    """Ask for standing rows that share `key` with an arriving row whose own key does not stand."""
+def _write_query(
+    table: TablePlan, key: UniqueKey, telling: list[UniqueKey], names: tuple[str, ...]
+) -> sql.Composed:
+    """Ask for standing rows that share `key` with an arriving row that is not one of those by its own key.
+
+    It is the row under its own key where that shares one of the `telling` keys with it, or none is given.
+    """
     types = {column.target.name: column.target for column in table.columns}
     alias = dict(zip(names, name_sent(len(names)), strict=True))
 
@@ -161,13 +171,18 @@ def _write_query(table: TablePlan, key: UniqueKey, names: tuple[str, ...]) -> sq
 
     statement = sql.SQL(
         "SELECT k.n, {output} FROM {sent} JOIN {rows} t ON {same_other}"
-        " WHERE NOT EXISTS (SELECT FROM {rows} p WHERE {same_key})"
+        " WHERE NOT EXISTS (SELECT FROM {rows} p WHERE {same_key} AND ({same_any}))"
     ).format(
         output=sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names),
         sent=sent_rows(len(names)),
         rows=own_rows(table.target),
         same_other=match("t", key.columns, nulls_alike=key.is_nulls_not_distinct),
         same_key=match("p", table.key, nulls_alike=True),
+        same_any=sql.SQL(" OR ").join(
+            match("p", other.columns, nulls_alike=other.is_nulls_not_distinct) for other in telling
+        )
+        if telling
+        else sql.SQL("true"),
     )
     return allow_parameters(statement)
 
