@@ -209,14 +209,18 @@ class Conversion:
     Attributes:
         kind: names the entry in the table of conversions: `boolean`, `integer`, `timestamp`, …
         unit: of numbers that are times: `s`, `ms`, `us`, `ns`, `julian`.
+        is_unit_inferred: the unit was not stated; numbers have to be plausible in it.
         evidence: what the unit was inferred from, for the reader.
+        timezone: a moment at midnight there is a date.
         is_empty_null: the empty string stands for NULL (the mapping file says so).
     """
 
     kind: str
     type: TargetType
     unit: str | None = None
+    is_unit_inferred: bool = False
     evidence: str | None = None
+    timezone: str = "UTC"
     is_empty_null: bool = False
 
 

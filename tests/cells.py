@@ -154,7 +154,7 @@ def _read_verdict(
         assert field is None
         reason = faces.explain(conversion, storage_class == "text", raw)
         assert reason, "refused in SQL and accepted in Python"
-        return Verdict(text=None, reason=reason)
+        return Verdict(text=None, reason=str(reason))
     assert type(text) in (str, NoneType)
     written = field.decode(source.encoding)
     if text is None:

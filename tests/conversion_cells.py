@@ -9,6 +9,21 @@ from tests.cells import RawText, make_type, raw_text
 INF = float("inf")
 UUID = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
 
+# One moment as programs write it.
+APPLICATIONS: list[tuple[Cell | RawText, str | None]] = [
+    ("2024-01-02 03:04:05.678900", "2024-01-02 03:04:05.678900"),  # Python's str(datetime), Django
+    ("2024-01-02 03:04:05.678900+00:00", "2024-01-02 03:04:05.678900"),  # the same, aware
+    ("2024-01-02 03:04:05+00:00", "2024-01-02 03:04:05"),  # and without a fraction
+    ("2024-01-02 04:04:05.6789 +0100 CET", "2024-01-02 03:04:05.678900"),  # Go's time.String()
+    ("2024-01-02 08:34:05.6789 +0530 +0530", "2024-01-02 03:04:05.678900"),  # in a zone without a name
+    ("2024-01-02 03:04:05.6789012", "2024-01-02 03:04:05.678901"),  # .NET
+    ("2024-01-02 03:04:05 UTC", "2024-01-02 03:04:05"),  # Rails
+    ("2024-01-02T03:04:05.678+0000", "2024-01-02 03:04:05.678000"),  # Java
+    ("2024-01-02T03:04:05.678Z", "2024-01-02 03:04:05.678"),  # JavaScript's toISOString()
+    ("2024-01-02T03:04Z", "2024-01-02 03:04:00"),  # Java's Instant on a whole minute
+    ("2024-01-02 03:04:05", "2024-01-02 03:04:05"),  # CURRENT_TIMESTAMP
+]
+
 # (type, unit): cell -> text
 ACCEPTED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str | None]]] = {
     ("boolean", None): [
@@ -27,6 +42,10 @@ ACCEPTED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str | None]]] 
         (" +0042 ", "42"),
         ("5.0", "5"),
         ("0", "0"),
+        ("1e3", "1000"),
+        (" 1.50e+2 ", "150"),
+        ("0e99999", "0"),
+        ("-9.223372036854775808E18", "-9223372036854775808"),
         (1e15, "1000000000000000"),
     ],
     ("numeric", None): [
@@ -165,6 +184,13 @@ ACCEPTED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str | None]]] 
         ("2024-01-02 03:04:05 -0300 -03 m=-1.5", "2024-01-02 06:04:05"),
         ("2024-01-02", "2024-01-02 00:00:00"),
         ("2024-01-02 03:04", "2024-01-02 03:04:00"),
+        ("20240102T030405Z", "2024-01-02 03:04:05"),
+        ("20240102T030405.5+0100", "2024-01-02 02:04:05.500000"),
+        ("20240102T0304", "2024-01-02 03:04:00"),
+        ("20240102", "2024-01-02 00:00:00"),
+        ("2024-02-29T24:00:00", "2024-03-01 00:00:00"),
+        ("2023-12-31 24:00", "2024-01-01 00:00:00"),
+        *APPLICATIONS,
         ("0001-01-01 00:00:00+00:00", "0001-01-01 00:00:00"),
         ("9999-12-31T23:59:59.999999Z", "9999-12-31 23:59:59.999999"),
         (b"2024-01-02", "2024-01-02 00:00:00"),
@@ -216,9 +242,14 @@ ACCEPTED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str | None]]] 
         (1709164800, "2024-02-29"),
         (-86400, "1969-12-31"),
         (1709164800.0, "2024-02-29"),
+        ("20240229", "2024-02-29"),
+        ("2024-02-28 24:00:00", "2024-02-29"),
     ],
     ("time without time zone", "s"): [
         ("03:04", "03:04:00"),
+        ("24:00:00", "24:00:00"),
+        ("20000101T030405Z", "03:04:05"),
+        ("1970-01-01 03:04:05 -0300 -03", "03:04:05"),
         ("03:04:05.1234567", "03:04:05.123456"),
         ("1970-01-01 03:04:05", "03:04:05"),
         ("2000-01-01 03:04:05.500", "03:04:05.500000"),
@@ -260,7 +291,12 @@ REFUSED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str]]] = {
     ("bigint", None): [
         (2.0**63, "out of range"),
         ("9223372036854775808", "out of range"),
-        ("99999999999999999999", "does not spell an integer that fits"),
+        ("99999999999999999999", "out of range"),
+        ("1" * 40, "does not spell an integer that fits"),
+        ("1e19", "out of range"),
+        ("1e20", "does not spell an integer that fits"),
+        ("1e-1", "does not spell an integer"),
+        ("1e999999", "does not spell an integer that fits"),
     ],
     ("numeric", None): [
         ("", "does not spell a number"),
@@ -363,6 +399,12 @@ REFUSED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str]]] = {
         ("", "the empty string is no time"),
         ("yesterday", "not a time in ISO 8601"),
         ("now", "not a time in ISO 8601"),
+        ("infinity", "not a time in ISO 8601"),
+        ("Tue, 02 Jan 2024 03:04:05 GMT", "not a time in ISO 8601"),
+        ("Tue Jan  2 03:04:05 2024", "not a time in ISO 8601"),
+        ("2024-0102", "not a time in ISO 8601"),
+        ("9999-12-31 24:00", "no such moment"),
+        ("2024-01-01 24:00:00.001", "no such moment"),
         ("2024-02-30", "no such moment"),
         ("2024-13-01", "no such moment"),
         ("0000-01-01", "no such moment"),

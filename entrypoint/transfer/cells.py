@@ -5,13 +5,17 @@ Owns nothing but spelling: the SQL of a planned column's cell, a row's key, a va
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from entrypoint.model import ColumnPlan, SourceTable, TablePlan
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.conversions import FaceMaker, Faces, quote_field, raw_cell
+
+# SQLite returns at most 2000 columns (SQLITE_MAX_COLUMN); up to nine questions are asked about each.
+_COLUMNS_A_SCAN = 200
 
 KEYS_SHOWN = 3
 VALUE_WIDTH = 40
@@ -30,13 +34,31 @@ def column_faces(faces: FaceMaker, column: ColumnPlan) -> Faces:
     """Return the SQL that judges and renders a planned column, constants and redirections included."""
     if column.source is None:
         assert column.constant is not None
-        text = "'" + column.constant.replace("'", "''") + "'"
+        text = spell_text(column.constant)
         return Faces(refuses="0", text=text, field=quote_field(text))
     made = faces.make(column.conversion, column_cell(column))
     if column.redirect is None:
         return made
     field = f"CASE WHEN {column.redirect} IS NULL THEN '' ELSE {quote_field(column.redirect)} END"
     return Faces(refuses=made.refuses, text=column.redirect, field=field)
+
+
+def spell_text(text: str) -> str:
+    """Return a text without NUL as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def ask_rows(source: SourceDatabase, table: TablePlan, questions: Sequence[str], *, width: int) -> list[Any]:
+    """Return the answers to aggregate SQL over a table, `width` of them a column, in few scans."""
+    answers: list[Any] = []
+    size = _COLUMNS_A_SCAN * width
+    for start in range(0, len(questions), size):
+        row = source.connection.execute(
+            f"SELECT {', '.join(questions[start : start + size])} FROM {quote(table.source.name)}"
+        ).fetchone()
+        assert row is not None
+        answers += row
+    return answers
 
 
 def show_key(names: Iterable[str], cells: Iterable[object]) -> str:

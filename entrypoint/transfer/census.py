@@ -1,33 +1,41 @@
 """Judge every cell of the source against the plan, in one pass per table, before anything is written.
 
-Owns the questions asked of the source's rows: how many there are, which unit a column of numbers is in,
-which cells cannot be taken and why. Answers become a plan with units, row counts and every refusal.
+Owns the questions asked of the source's rows: how many there are, which cells cannot be taken and why.
+Answers become a plan with units, row counts and every refusal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
+from entrypoint.mapping_lines import write_remedy
 from entrypoint.model import ColumnPlan, Plan, Refusal, TablePlan
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.cells import column_cell, column_faces, read_examples, read_keys, show_value
+from entrypoint.transfer.cells import (
+    ask_rows,
+    column_cell,
+    column_faces,
+    read_examples,
+    read_keys,
+    show_value,
+    spell_text,
+)
 from entrypoint.transfer.checks import refuse_violations
 from entrypoint.transfer.collisions import settle_collisions
-from entrypoint.transfer.conversions import CONVERTERS, TEMPORAL_KINDS, FaceMaker, Faces, raw_cell
-from entrypoint.transfer.conversions.times import WINDOWS, NumberFacts, UnitUnknownError, infer_unit
+from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, Faces, raw_cell
 from entrypoint.transfer.findings import Findings
 from entrypoint.transfer.judge import refuse_judged_cells
 from entrypoint.transfer.orphans import refuse_orphans
 from entrypoint.transfer.rejects import Rejects
+from entrypoint.transfer.units import infer_units
 
-# SQLite returns at most 2000 columns (SQLITE_MAX_COLUMN); a question asks for up to nine about each.
-_COLUMNS_A_SCAN = 200
+# Refusals of one column: so many kinds of reasons have a line each, what is left one together.
+_LINES_A_COLUMN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +68,16 @@ def judge_cells(
     """
     faces = FaceMaker(source)
     findings = Findings(Rejects(source), plan, can_quarantine=can_quarantine)
+    timezone = connection.info.parameter_status("TimeZone") or "UTC"
     with translate_errors(source.path):
         tables = [
-            _judge_table(source, _infer_units(source, findings.watch(table)), faces, findings, connection)
+            _judge_table(
+                source,
+                infer_units(source, findings.watch(table), timezone=timezone),
+                faces,
+                findings,
+                connection,
+            )
             for table in plan.tables
         ]
         for table in tables if has_checks else ():
@@ -83,76 +98,6 @@ def judge_cells(
     )
 
 
-# --- units of numbers that are times -------------------------------------------------------------
-
-
-def _infer_units(source: SourceDatabase, table: TablePlan) -> TablePlan:
-    """Return the table with the unit of each column of numbers, or why it is not known for evidence."""
-    temporal = [
-        column
-        for column in table.columns
-        if column.source and column.conversion.kind in TEMPORAL_KINDS and column.conversion.unit is None
-    ]
-    if not temporal:
-        return table
-    inferred: dict[str, ColumnPlan] = {}
-    for column, facts in zip(temporal, _read_number_facts(source, table, temporal), strict=True):
-        if not facts.count:
-            continue
-        try:
-            unit: str | None
-            unit, evidence = infer_unit(facts)
-        except UnitUnknownError as error:
-            unit, evidence = None, str(error)  # its numbers are refused with this for a reason
-        conversion = replace(column.conversion, unit=unit, evidence=evidence)
-        inferred[column.target.name] = replace(column, conversion=conversion)
-    columns = tuple(inferred.get(column.target.name, column) for column in table.columns)
-    return replace(table, columns=columns)
-
-
-def _read_number_facts(
-    source: SourceDatabase, table: TablePlan, columns: list[ColumnPlan]
-) -> Iterator[NumberFacts]:
-    parts = []
-    for column in columns:
-        cell = column_cell(column)
-        is_number = f"typeof({cell}) IN ('integer', 'real')"
-        parts += [
-            f"sum({is_number})",
-            f"sum({is_number} AND {cell} = 0)",
-            *(f"sum({is_number} AND {cell} BETWEEN {low} AND {high})" for low, high in WINDOWS.values()),
-            f"min(CASE WHEN {is_number} THEN {cell} END)",
-            f"max(CASE WHEN {is_number} THEN {cell} END)",
-        ]
-    width = len(parts) // len(columns)
-    answers = _ask(source, table, parts, width=width)
-    for start in range(0, len(parts), width):
-        count, zeros, *in_window, lowest, highest = answers[start : start + width]
-        yield NumberFacts(
-            count=int(count or 0),
-            zeros=int(zeros or 0),
-            in_window={unit: int(found or 0) for unit, found in zip(WINDOWS, in_window, strict=True)},
-            lowest=lowest or 0,
-            highest=highest or 0,
-        )
-
-
-def _ask(source: SourceDatabase, table: TablePlan, questions: Sequence[str], *, width: int) -> list[Any]:
-    """Return the answers to aggregate SQL over a table, `width` of them a column, in few scans."""
-    answers: list[Any] = []
-    size = _COLUMNS_A_SCAN * width
-    for start in range(0, len(questions), size):
-        row = source.connection.execute(
-            f"SELECT {', '.join(questions[start : start + size])} FROM {quote(table.source.name)}"
-        ).fetchone()
-        assert row is not None
-        answers += row
-    return answers
-
-
-# --- cells ---------------------------------------------------------------------------------------
-
-
 def _judge_table(
     source: SourceDatabase,
     table: TablePlan,
@@ -170,8 +115,8 @@ def _judge_table(
             f"sum({_null_condition(column)})" if column.target.is_not_null else "0",
             f"sum(typeof({cell}) = 'blob')" if column.conversion.kind == "text" else "0",
         ]
-    (rows,) = _ask(source, table, ["count(*)"], width=1)
-    counts = [int(value or 0) for value in _ask(source, table, parts, width=3)]
+    (rows,) = ask_rows(source, table, ["count(*)"], width=1)
+    counts = [int(value or 0) for value in ask_rows(source, table, parts, width=3)]
     for position, (column, face) in enumerate(zip(columns, made, strict=True)):
         assert column.source is not None
         refused, nulls, blobs = counts[3 * position : 3 * position + 3]
@@ -216,42 +161,60 @@ def _refuse_cells(
     faces: FaceMaker,
     findings: Findings,
 ) -> None:
-    """Refuse a column's cells by storage class, with the first one's value and reason, and the first keys."""
+    """Refuse a column's cells: a line for each storage class and kind of reason, one for the rest."""
+    cell = column_cell(column)
+    kind = f"typeof({cell}) || ': ' || {faces.make_kind(column.conversion, cell)}"
+    found = source.connection.execute(
+        f"SELECT {kind}, typeof({cell}), count(*) FROM {quote(table.source.name)} WHERE {face.refuses}"
+        " GROUP BY 1 ORDER BY 3 DESC, 1"
+    ).fetchall()
+    shown = found[:_LINES_A_COLUMN]
+    kinds = [spell_text(str(name)) for name, _, _ in shown]
+    for name, (_, storage_class, count) in zip(kinds, shown, strict=True):
+        condition = f"{face.refuses} AND {kind} = {name}"
+        refusal, is_about_rows = _describe_cells(source, table, column, faces, condition)
+        refusal = replace(refusal, storage_class=str(storage_class), count=int(str(count)))
+        findings.refuse(table, refusal, condition, is_about_rows=is_about_rows)
+    if others := found[_LINES_A_COLUMN:]:
+        condition = f"{face.refuses} AND {kind} NOT IN ({', '.join(kinds)})"
+        refusal, is_about_rows = _describe_cells(source, table, column, faces, condition)
+        count = sum(int(str(count)) for _, _, count in others)
+        reason = f"{len(others)} more kinds of reasons; of the first: {refusal.reason}"
+        findings.refuse(
+            table, replace(refusal, count=count, reason=reason), condition, is_about_rows=is_about_rows
+        )
+
+
+def _describe_cells(
+    source: SourceDatabase, table: TablePlan, column: ColumnPlan, faces: FaceMaker, condition: str
+) -> tuple[Refusal, bool]:
+    """Return the refusal of cells for which `condition` holds, by the first, and whether it is about rows."""
     assert column.source is not None
     cell = column_cell(column)
-    name = quote(table.source.name)
-    found = source.connection.execute(
-        f"SELECT typeof({cell}), count(*) FROM {name} WHERE {face.refuses} GROUP BY 1"
-    ).fetchall()
-    for storage_class, count in found:
-        condition = f"typeof({cell}) = '{storage_class}' AND {face.refuses}"
-        keys, (raw,) = read_examples(source, table.source, condition, (raw_cell(cell),))
-        is_text = storage_class == "text"
-        reason = faces.explain(column.conversion, is_text, raw) or "cannot be converted"
-        remedy = (
-            f"correct it in the source ({column.target.type.name} takes "
-            f"{CONVERTERS[column.conversion.kind].accepts})"
-        )
-        lacks_unit = storage_class in ("integer", "real") and _lacks_unit(column)
-        if lacks_unit:
-            reason = column.conversion.evidence or reason
-            remedy = (
-                f'state it in the mapping file: [tables."{table.source.name}".columns] '
-                f'"{column.source.name}" = {{ unit = "ms" }} (s, ms, us, ns or julian)'
-            )
-        refusal = Refusal(
+    keys, (raw, is_text) = read_examples(
+        source, table.source, condition, (raw_cell(cell), f"typeof({cell}) = 'text'")
+    )
+    error = faces.explain(column.conversion, is_text, raw)
+    assert error is not None, "refused in SQL and taken in Python"
+    # A unit is missing for the whole column, and one line of the mapping file settles it.
+    lacks_unit = bool(error.entries) and column.conversion.unit is None
+    return (
+        Refusal(
             table=table.source.name,
             column=column.source.name,
-            storage_class=str(storage_class),
-            value=show_value(raw, is_text=is_text, encoding=source.encoding),
-            reason=reason,
-            remedy=remedy,
+            value=show_value(raw, is_text=bool(is_text), encoding=source.encoding),
+            reason=str(error),
+            remedy=write_remedy(
+                table.source.name,
+                column.source.name,
+                error.entries,
+                otherwise=None
+                if lacks_unit
+                else f"correct it in the source ({column.target.type.name} takes "
+                f"{CONVERTERS[column.conversion.kind].accepts})",
+            ),
             keys=keys,
-            count=int(count),  # type: ignore[arg-type]
-        )
-        # A unit is missing for the whole column, and one line of the mapping file settles it.
-        findings.refuse(table, refusal, condition, is_about_rows=not lacks_unit)
-
-
-def _lacks_unit(column: ColumnPlan) -> bool:
-    return column.conversion.kind in TEMPORAL_KINDS and column.conversion.unit is None
+            entries=error.entries,
+        ),
+        not lacks_unit,
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from uuid import UUID
@@ -140,11 +140,17 @@ def _expect_timestamp(conversion: Conversion, cell: Cell, _zone_name: str) -> Me
     return _cut(conversion, moment)
 
 
-def _expect_date(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
+def _expect_date(conversion: Conversion, cell: Cell, zone_name: str) -> Meaning:
+    """The day of a midnight: as it is written, else in the zone of the source."""
     moment = _moment(conversion, cell)
-    if isinstance(moment, datetime):
-        return (moment.date() - date(1970, 1, 1)).days
-    return moment // (86_400 * 10**6)
+    if isinstance(moment, int):
+        days, rest = divmod(moment, 86_400 * 10**6)
+        if not rest:
+            return days
+        moment = _EPOCH + moment * _TICK
+    if moment.tzinfo is not None and (moment.hour or moment.minute or moment.second or moment.microsecond):
+        moment = moment.astimezone(_zone(zone_name))
+    return moment.toordinal() - _NAIVE_EPOCH.toordinal()
 
 
 def _expect_time(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
@@ -152,8 +158,9 @@ def _expect_time(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning
         moment = _moment(conversion, cell)
         assert isinstance(moment, int)
         return _cut(conversion, moment % (86_400 * 10**6))
-    clock = words(cell).strip().replace("T", " ").split(" ")[-1].rstrip("Zz")
-    clock = clock.split("+")[0]
+    clock = words(cell).strip()
+    if not clock[1:3].count(":"):  # there is a date before it, which a driver put there; Go's has the year 0
+        clock = _parse("2000" + clock[4:]).time().isoformat()
     hours, minutes, *seconds = clock.split(":")
     whole, _, fraction = (seconds or ["0"])[0].replace(",", ".").partition(".")
     ticks = ((int(hours) * 60 + int(minutes)) * 60 + int(whole)) * 10**6 + int(f"{fraction:0<6}"[:6])
@@ -175,15 +182,19 @@ def _parse(text: str) -> datetime:
     """Read a date, or a date and a clock with what Go and others write behind it."""
     written = text.partition(" m=")[0].upper()
     day, _, rest = written.partition("T" if "T" in written[:11] else " ")  # another T is of UTC or CEST
-    year, month, number = (int(part) for part in day.split("-"))
+    parts = day.split("-") if "-" in day else (day[:4], day[4:6], day[6:])
+    year, month, number = (int(part) for part in parts)
     clock, *behind = rest.split() or ["00:00"]
     for name in ("UTC", "GMT", "Z"):
         if clock.endswith(name):
             clock, behind = clock.removesuffix(name), ["Z"]
     zone = behind[0] if behind else ""
     zone = "Z" if zone in ("UTC", "GMT", "Z") else zone
-    clock = clock if clock[2:3] == ":" else "0" + clock
-    return datetime.fromisoformat(f"{year:04d}-{month:02d}-{number:02d}T{clock}{zone}")
+    clock = "0" + clock if clock[1:2] == ":" else clock
+    days = int(clock.startswith("24"))  # the end of a day is the next one's beginning
+    clock = clock.replace("24", "00", 1) if days else clock
+    moment = datetime.fromisoformat(f"{year:04d}-{month:02d}-{number:02d}T{clock}{zone}")
+    return moment + timedelta(days=days)
 
 
 def _ticks_since_epoch(moment: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Refusals of cells: one a column and storage class, with the count, three keys, a short value, a reason."""
+"""Refusals of cells: one a kind of reason, with its count, three keys, a short value and the reason."""
 
 from __future__ import annotations
 
@@ -47,13 +47,37 @@ def test_each_storage_class_is_a_refusal_of_its_own(database: Database, tmp_path
     }
 
 
-def test_value_and_reason_are_those_of_the_first_key(database: Database, tmp_path: Path) -> None:
-    rows: list[tuple[object, ...]] = [(1, 5), (2, "2024-02-30"), (3, "soon"), (4, "")]
-    (found,) = refuse(
-        database, tmp_path, "id int PRIMARY KEY, v date", "(id INTEGER PRIMARY KEY, v)", rows[1:]
+def test_each_kind_of_reason_is_a_refusal_of_its_own(database: Database, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [(1, 5), (2, "2024-02-30"), (3, "soon"), (4, ""), (5, "2023-02-31")]
+    found = refuse(database, tmp_path, "id int PRIMARY KEY, v date", "(id INTEGER PRIMARY KEY, v)", rows[1:])
+    assert [(one.value, one.keys, one.count, one.reason[:14]) for one in found] == [
+        ("2024-02-30", ("id=2", "id=5"), 2, "no such moment"),
+        ("soon", ("id=3",), 1, "not a time in "),
+        ("", ("id=4",), 1, "the empty stri"),
+    ]
+
+
+def test_numbers_in_reasons_make_no_kinds(database: Database, tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [(key, "x" * key) for key in range(4, 104)] + [(200, b"ab\xff")]
+    found = refuse(
+        database, tmp_path, "id int PRIMARY KEY, v varchar(3)", "(id INTEGER PRIMARY KEY, v)", rows
     )
-    assert (found.value, found.keys, found.count) == ("2024-02-30", ("id=2", "id=3", "id=4"), 3)
-    assert found.reason.startswith("no such moment")
+    assert [(one.reason, one.count) for one in found] == [
+        ("4 characters, longer than character varying(3)", 100),
+        ("not valid UTF-8 (byte 0xff at position 2)", 1),
+    ]
+
+
+def test_no_column_has_more_than_a_handful_of_refusals(database: Database, tmp_path: Path) -> None:
+    bad = ["", "soon", "2024-02-30", "2024-13-01", "2024-01-01 25:00", "0000-01-01", b"\xff", "a", ""]
+    rows: list[tuple[object, ...]] = [*enumerate(bad), (10, float("inf")), (11, "2024-01-01 00:61")]
+    found = refuse(database, tmp_path, "id int PRIMARY KEY, v timestamp", "(id INTEGER PRIMARY KEY, v)", rows)
+    assert len(found) == 6
+    assert sum(one.count for one in found) == len(rows)
+    assert found[-1].reason.startswith("4 more kinds of reasons; of the first: ")
+    assert (found[-1].count, len(found[-1].keys)) == (4, 3)
+    kept = migrate(database, tmp_path / "s.db", ON_REJECT="quarantine").result.tables
+    assert [(one.rows, one.quarantined, one.inserted) for one in kept] == [(len(rows), len(rows), 0)]
 
 
 @pytest.mark.parametrize(

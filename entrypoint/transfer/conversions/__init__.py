@@ -6,12 +6,13 @@ one entry in `CONVERTERS` and `_KINDS`; how it works stands in the module of its
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from entrypoint.model import Conversion, TargetType
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.conversions import numbers, texts, times
-from entrypoint.transfer.conversions.base import CellRefusedError, Converter
+from entrypoint.transfer.conversions.base import CellRefusedError, Converter, blank_numbers
 
 CONVERTERS: dict[str, Converter] = {
     "boolean": numbers.BOOLEAN,
@@ -38,6 +39,10 @@ _KINDS = {
     "int2": "integer",
     "int4": "integer",
     "int8": "integer",
+    "oid": "integer",
+    "xid": "integer",
+    "cid": "integer",
+    "xid8": "integer",
     "numeric": "numeric",
     "float8": "double",
     "float4": "real",
@@ -113,12 +118,12 @@ class FaceMaker:
 
     def __init__(self, source: SourceDatabase) -> None:
         self._source = source
-        self._functions: dict[Conversion, str] = {}
+        self._functions: dict[tuple[Conversion, str], str] = {}
 
     def make(self, conversion: Conversion, cell: str) -> Faces:
         """Return the SQL over `cell`, an SQLite expression without affinity."""
         converter = CONVERTERS[conversion.kind]
-        call = f"{self._register(conversion)}(typeof({cell}) = 'text', {raw_cell(cell)})"
+        call = self._call("convert", self.convert, conversion, cell)
         fast = converter.fast(conversion, cell)
         slow_field = quote_field(call)
         if fast is None:
@@ -161,19 +166,32 @@ class FaceMaker:
                 f" (byte 0x{raw[error.start]:02x} at position {error.start})"
             ) from error
 
-    def explain(self, conversion: Conversion, is_text: bool, raw: Cell) -> str | None:
+    def explain(self, conversion: Conversion, is_text: object, raw: Cell) -> CellRefusedError | None:
         """Return why a raw cell is refused, or None if it is not."""
         try:
-            self._convert(conversion, is_text, raw)
+            self._convert(conversion, bool(is_text), raw)
         except CellRefusedError as error:
-            return str(error)
+            return error
         return None
 
-    def _register(self, conversion: Conversion) -> str:
-        if conversion not in self._functions:
-            name = f"entrypoint_convert_{len(self._functions)}"
-            self._functions[conversion] = name
-            self._source.register_function(
-                name, lambda is_text, raw: self.convert(conversion, is_text, raw), 2
-            )
-        return self._functions[conversion]
+    def make_kind(self, conversion: Conversion, cell: str) -> str:
+        """Return the SQL of the kind of reason for which `cell` is refused; '' where it is not."""
+        return self._call("kind", self._find_kind, conversion, cell)
+
+    def _find_kind(self, conversion: Conversion, is_text: object, raw: Cell) -> str:
+        error = self.explain(conversion, is_text, raw)
+        return "" if error is None else blank_numbers(str(error))
+
+    def _call(
+        self,
+        name: str,
+        function: Callable[[Conversion, object, Cell], Cell],
+        conversion: Conversion,
+        cell: str,
+    ) -> str:
+        """Return the SQL that calls a function of a conversion and a cell, registered once."""
+        if (conversion, name) not in self._functions:
+            unique = f"entrypoint_{name}_{len(self._functions)}"
+            self._functions[conversion, name] = unique
+            self._source.register_function(unique, lambda is_text, raw: function(conversion, is_text, raw), 2)
+        return f"{self._functions[conversion, name]}(typeof({cell}) = 'text', {raw_cell(cell)})"

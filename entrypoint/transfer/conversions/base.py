@@ -8,6 +8,7 @@ apply they give values PostgreSQL holds equal; a property test compares them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -19,9 +20,19 @@ from entrypoint.sqlite.source import Cell
 _NUMERIC_WHOLE_DIGITS = 131_072
 _NUMERIC_SCALE = 16_383
 
+_NUMBERS = re.compile("0x[0-9a-f]+|[0-9]+")
+
 
 class CellRefusedError(ValueError):
-    """This cell has no faithful value of the target's type; the message says why."""
+    """This cell has no faithful value of the target's type; the message says why.
+
+    Attributes:
+        entries: what the mapping file could say of the column to have it taken.
+    """
+
+    def __init__(self, reason: str, *, entries: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.entries = entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,11 @@ class Converter:
     convert: Callable[[Conversion, Cell], str]
     fast: Callable[[Conversion, str], Fast | None] = lambda _conversion, _cell: None
     is_judged: bool = False
+
+
+def blank_numbers(reason: str) -> str:
+    """Return the kind of a reason: what it says of any cell, without this one's numbers."""
+    return _NUMBERS.sub("#", reason)
 
 
 def decode_text(raw: bytes, encoding: str = "utf-8") -> str:

@@ -17,8 +17,14 @@ INTEGER_RANGES = {
     "int2": (-(2**15), 2**15 - 1),
     "int4": (-(2**31), 2**31 - 1),
     "int8": (-(2**63), 2**63 - 1),
+    # Their input functions take -1 and 010 for other numbers.
+    "oid": (0, 2**32 - 1),
+    "xid": (0, 2**32 - 1),
+    "cid": (0, 2**32 - 1),
+    "xid8": (0, 2**64 - 1),
 }
-_INTEGER = re.compile(r"\s*([+-]?)0*([0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
+_INTEGER = re.compile(r"\s*([+-]?)0*([0-9]{1,20})(?:\.0*)?\s*", re.ASCII)
+_INTEGER_DIGITS = 20
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?\s*", re.ASCII)
 _SPECIAL_NUMBERS = frozenset({"nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"})
 
@@ -62,14 +68,21 @@ def _convert_integer(conversion: Conversion, cell: Cell) -> str:
     elif isinstance(cell, int):
         value = cell
     else:
-        match = _INTEGER.fullmatch(_text_of(cell))
-        if match is None:
-            raise CellRefusedError("does not spell an integer that fits")
-        value = int(match[1] + match[2])
+        value = _read_integer(_text_of(cell))
     lowest, highest = INTEGER_RANGES[conversion.type.base]
     if not lowest <= value <= highest:
         raise CellRefusedError(f"out of range for {conversion.type.name} ({lowest} to {highest})")
     return str(value)
+
+
+def _read_integer(text: str) -> int:
+    if match := _INTEGER.fullmatch(text):
+        return int(match[1] + match[2])
+    if _NUMBER.fullmatch(text):  # with an exponent, as programs print a real
+        number = Decimal(text.strip())
+        if number == 0 or (number.adjusted() < _INTEGER_DIGITS and number == number.to_integral_value()):
+            return int(number)
+    raise CellRefusedError("does not spell an integer that fits")
 
 
 def _fast_integer(conversion: Conversion, cell: str) -> Fast:

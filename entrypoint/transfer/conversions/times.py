@@ -1,27 +1,28 @@
 """Timestamps, dates and times of day: text in the spellings applications write, numbers since an epoch.
 
-A number's unit belongs to its column, never to a cell; `infer_unit` finds it from the column's values.
+What a number means in its column's unit stands in `units`.
 Naive text stays naive: the session's TimeZone (SOURCE_TIMEZONE) gives it its zone in a timestamptz.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from fractions import Fraction
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo
 
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
 from entrypoint.transfer.conversions.base import CellRefusedError, Converter, Fast, decode_text
+from entrypoint.transfer.conversions.units import PER_SECOND, find_limits, read_number
 
-# ISO 8601 as applications write it, and what Go's time.Time.String() appends: the offset, the zone's
-# name and the monotonic clock (https://pkg.go.dev/time#Time.String).
+# ISO 8601 as applications write it, extended or basic, and what Go's time.Time.String() appends: the
+# offset, the zone's name and the monotonic clock (https://pkg.go.dev/time#Time.String).
 _TEXT = re.compile(
     r"""\s*
-    (?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})
-    (?:[Tt\ ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?
+    (?P<year>\d{4})(?P<dash>-?)(?P<month>\d{2}|(?<=-)\d)(?P=dash)(?P<day>\d{2}|(?<=-)\d)
+    (?:[Tt\ ]\s*(?P<hour>\d{2}|\d(?=:))(?P<colon>:?)(?P<minute>\d{2})
+       (?:(?P=colon)(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?
        \s*(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<offset>\d{2}(?::?\d{2}(?::?\d{2})?)?)
              (?:\s+(?:[A-Za-z]{1,5}|[+-]\d{2,4}))?)?
        (?:\s+m=[+-][\d.]+)?)?
@@ -31,98 +32,10 @@ _TEXT = re.compile(
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?\s*", re.ASCII)
 _ISO_GLOB = "{d}{d}{d}{d}-{d}{d}-{d}{d}[ T]{d}{d}:{d}{d}:{d}{d}*".replace("{d}", "[0-9]")
 
-_MICROSECONDS = 1_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST_US = -62_135_596_800 * _MICROSECONDS  # 0001-01-01
-_LATEST_US = 253_402_300_800 * _MICROSECONDS - 1  # 9999-12-31 23:59:59.999999
-_JULIAN_EPOCH = 2_440_587.5
-_JULIAN_LIMIT = 10**8  # days; far beyond the years that are taken, far below what overflows
+_EPOCH_DAY = date(1970, 1, 1)
+_END_OF_DAY = (24, 0, 0, 0)  # ISO 8601's midnight at the end of a day
 # PostgreSQL's MAX_TZDISP_HOUR (src/include/datatype/timestamp.h).
 _OFFSET_LIMIT = timedelta(hours=16)
-_MILLISECONDS_A_DAY = 86_400_000
-
-UNITS = ("s", "ms", "us", "ns", "julian")
-PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
-
-# Numbers between these belong to that unit beyond doubt: the years 1980 to 2100, in which no two units
-# overlap. What lies outside them says nothing about the unit.
-_FIRST_S, _LAST_S = 315_532_800, 4_102_444_800
-WINDOWS: dict[str, tuple[float, float]] = {
-    unit: (_FIRST_S * per_second, _LAST_S * per_second) for unit, per_second in PER_SECOND.items()
-} | {"julian": (2_444_239.5, 2_488_069.5)}
-
-_UNIT_NAMES = {
-    "s": "seconds",
-    "ms": "milliseconds",
-    "us": "microseconds",
-    "ns": "nanoseconds",
-    "julian": "Julian days",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberFacts:
-    """What one scan says of the numbers in a column.
-
-    Attributes:
-        count: of integers and reals.
-        zeros: of those, the ones that are 0.
-        in_window: per unit, those that lie in its window.
-        lowest, highest: of all of them.
-    """
-
-    count: int
-    zeros: int
-    in_window: dict[str, int]
-    lowest: float
-    highest: float
-
-
-class UnitUnknownError(ValueError):
-    """The column's numbers do not tell one unit; the message says why."""
-
-
-def infer_unit(facts: NumberFacts) -> tuple[str, str]:
-    """Return the one unit of a column's numbers, and the evidence for the reader.
-
-    Raises:
-        UnitUnknownError: two units, or no number that tells.
-    """
-    found = {unit: count for unit, count in facts.in_window.items() if count}
-    extent = f"{facts.lowest:.15g} to {facts.highest:.15g}"
-    if facts.count == facts.zeros:
-        return (
-            "s",
-            f"every number is 0, which is 1970-01-01 in every unit but Julian days ({facts.count} value(s))",
-        )
-    if len(found) > 1:
-        parts = " and ".join(f"{count} in {_UNIT_NAMES[unit]}" for unit, count in found.items())
-        raise UnitUnknownError(f"numbers of two units in one column ({parts}; {extent})")
-    if not found:
-        raise UnitUnknownError(f"numbers whose unit cannot be told ({extent})")
-    ((unit, count),) = found.items()
-    return unit, f"{_UNIT_NAMES[unit]}: {count} of {facts.count} value(s) from {extent} lie in 1980 to 2100"
-
-
-def _microseconds_of(unit: str, cell: float) -> int:
-    """Return the microseconds since 1970: an integer's finer digits are cut, a real's noise is rounded."""
-    if isinstance(cell, float) and not math.isfinite(cell):
-        raise CellRefusedError("infinity is no time here")
-    if unit == "julian":
-        if abs(cell) > _JULIAN_LIMIT:
-            raise CellRefusedError("as Julian days outside the years 0001 to 9999")
-        return round((cell - _JULIAN_EPOCH) * _MILLISECONDS_A_DAY) * 1000
-    scaled = Fraction(cell) * _MICROSECONDS / PER_SECOND[unit]
-    return round(scaled) if isinstance(cell, float) else math.floor(scaled)
-
-
-def _moment_of_number(conversion: Conversion, cell: float) -> datetime:
-    if conversion.unit is None:
-        raise CellRefusedError("a number whose unit is not known")
-    microseconds = _microseconds_of(conversion.unit, cell)
-    if not _EARLIEST_US <= microseconds <= _LATEST_US:
-        raise CellRefusedError(f"as {_UNIT_NAMES[conversion.unit]} outside the years 0001 to 9999")
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _moment_of_text(text: str) -> datetime:
@@ -133,18 +46,21 @@ def _moment_of_text(text: str) -> datetime:
             "the empty string is no time" if not text.strip() else "not a time in ISO 8601"
         )
     part = match.groupdict()
+    hour, minute, second = (int(part[name] or 0) for name in ("hour", "minute", "second"))
+    is_end_of_day = (hour, minute, second, int(part["fraction"] or 0)) == _END_OF_DAY
     try:
-        return datetime(
+        moment = datetime(
             int(part["year"]),
             int(part["month"]),
             int(part["day"]),
-            int(part["hour"] or 0),
-            int(part["minute"] or 0),
-            int(part["second"] or 0),
+            0 if is_end_of_day else hour,
+            minute,
+            second,
             int(f"{part['fraction'] or 0:0<6}"[:6]),
             tzinfo=_zone_of(part),
         )
-    except ValueError as error:
+        return moment + timedelta(days=is_end_of_day)
+    except (ValueError, OverflowError) as error:
         raise CellRefusedError(f"no such moment: {error}") from error
 
 
@@ -163,7 +79,7 @@ def _zone_of(part: dict[str, str | None]) -> timezone | None:
 
 def _moment_of(conversion: Conversion, cell: Cell) -> datetime:
     if isinstance(cell, (int, float)):
-        return _moment_of_number(conversion, cell)
+        return read_number(conversion, cell)
     return _moment_of_text(decode_text(cell) if isinstance(cell, bytes) else str(cell))
 
 
@@ -203,10 +119,29 @@ def _convert_timestamp(conversion: Conversion, cell: Cell) -> str:
 
 
 def _convert_date(conversion: Conversion, cell: Cell) -> str:
+    """Take a moment that is midnight as it is written, or else in the source's zone."""
     moment = _moment_of(conversion, cell)
-    if moment.timetz().replace(tzinfo=None) != time():
+    if not _is_midnight(moment) and moment.tzinfo is not None:
+        try:
+            moment = moment.astimezone(_find_zone(conversion.timezone))
+        except OverflowError as error:
+            raise CellRefusedError("outside the years 0001 to 9999") from error
+    if not _is_midnight(moment):
         raise CellRefusedError("has a time of day, which date would lose")
-    return date(moment.year, moment.month, moment.day).isoformat()
+    return moment.date().isoformat()
+
+
+def _is_midnight(moment: datetime) -> bool:
+    return moment.time() == time()
+
+
+@cache
+def _find_zone(name: str) -> tzinfo:
+    """Return a zone by its IANA name; UTC where PostgreSQL knows one that is not here."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError):
+        return UTC
 
 
 def _convert_time(conversion: Conversion, cell: Cell) -> str:
@@ -216,6 +151,8 @@ def _convert_time(conversion: Conversion, cell: Cell) -> str:
         match = _TIME.fullmatch(text)
         if match:
             hour, minute, second, fraction = match.groups()
+            if (int(hour), int(minute), int(second or 0), int(fraction or 0)) == _END_OF_DAY:
+                return "24:00:00"  # which time holds beside 00:00 (manual, table 8.9)
             try:
                 parsed = time(int(hour), int(minute), int(second or 0), int(f"{fraction or 0:0<6}"[:6]))
             except ValueError as error:
@@ -224,7 +161,7 @@ def _convert_time(conversion: Conversion, cell: Cell) -> str:
         # Go puts the year 0 before a bare time of day, which Python's calendar does not have.
         cell = text.replace("0000-01-01", "2000-01-01", 1)
     moment = _moment_of(conversion, cell)
-    if moment.date() not in (_EPOCH.date(), date(2000, 1, 1)):  # what ORMs put before a bare time of day
+    if moment.date() not in (_EPOCH_DAY, date(2000, 1, 1)):  # what ORMs put before a bare time of day
         raise CellRefusedError("has a date, which time would lose")
     return moment.replace(tzinfo=None, microsecond=_cut(moment.microsecond, digits)).time().isoformat()
 
@@ -267,8 +204,8 @@ def _fast_number(conversion: Conversion, cell: str) -> Fast | None:
     per_second = PER_SECOND.get(conversion.unit or "")
     if per_second is None:
         return None
-    lowest = max(_EARLIEST_US * per_second // _MICROSECONDS, -(2**63))
-    highest = min(_LATEST_US * per_second // _MICROSECONDS, 2**63 - 1)
+    first_s, last_s = find_limits(conversion)
+    lowest, highest = max(first_s * per_second, -(2**63)), min((last_s + 1) * per_second - 1, 2**63 - 1)
     beyond = f"(({cell} % {per_second} + {per_second}) % {per_second})"
     # Not (cell - beyond): near the lowest bigint that would overflow into a real.
     seconds = f"({cell} / {per_second} - ({cell} % {per_second} < 0))"
