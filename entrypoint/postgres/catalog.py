@@ -65,6 +65,15 @@ def own_rows(table: TargetTable) -> sql.Composed:
     return sql.SQL("{}" if table.is_partitioned else "ONLY {}").format(name)
 
 
+def read_free_sequences(
+    connection: psycopg.Connection[Any], *, ledger_schema: str
+) -> tuple[tuple[str, str], ...]:
+    """Return the schema and name of every sequence in the search path that no column depends on."""
+    query = load_queries(__package__, "catalog.sql")["free_sequences"]
+    rows = connection.execute(query, {"ledger_schema": ledger_schema}).fetchall()
+    return tuple((schema, name) for schema, name in rows)
+
+
 def count_rows(connection: psycopg.Connection[Any], table: TargetTable) -> int:
     """Return how many rows a table holds, without those of tables that inherit from it."""
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(own_rows(table))).fetchone()

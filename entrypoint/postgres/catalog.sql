@@ -174,3 +174,19 @@ LEFT JOIN leaves l ON l.root = root.oid
 GROUP BY root.oid
 HAVING count(*) FILTER (WHERE l.relid IS NOT NULL AND l.bounds IS NULL) = 0
 ORDER BY 1, 2
+
+-- name: free_sequences
+-- Those of no identity, serial column or column default.
+SELECT n.nspname, c.relname
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S'
+  AND n.nspname = ANY (current_schemas(false))
+  AND n.nspname <> %(ledger_schema)s
+  AND NOT EXISTS (
+      SELECT FROM pg_depend d
+      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))
+  AND NOT EXISTS (
+      SELECT FROM pg_depend d
+      WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_attrdef'::regclass)
+ORDER BY n.nspname, c.relname

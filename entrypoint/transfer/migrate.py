@@ -32,6 +32,7 @@ from entrypoint.transfer.load import Progress, load_rows
 from entrypoint.transfer.matching import find_matches
 from entrypoint.transfer.merge import CONFLICT_REMEDY
 from entrypoint.transfer.plan import make_plan
+from entrypoint.transfer.untouched import note_untouched
 from entrypoint.transfer.verdict import describe_difference
 from entrypoint.transfer.verify import verify_load
 
@@ -106,6 +107,9 @@ def examine(
             skipped=skipped,
             only=only,
         )
+        if not only:
+            untouched = note_untouched(connection, plan, targets, ledger_schema=settings.ledger_schema)
+            plan = replace(plan, notes=plan.notes + untouched)
         return judge_cells(
             source,
             plan,
