@@ -17,7 +17,7 @@ from entrypoint.log import make_presentable
 from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
 from entrypoint.mapping_lines import IGNORE, say_default, say_target, say_unit, spell_place, spell_text
 from entrypoint.model import Refusal
-from entrypoint.report_text import describe_refusal
+from entrypoint.plan_text import describe_refusal
 
 _HEAD = """\
 ## A mapping file for entrypoint, written from what the plan of {source}

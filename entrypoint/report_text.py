@@ -1,4 +1,4 @@
-"""Plans, results and states as text for a reader on a terminal.
+"""Results and states as text for a reader on a terminal.
 
 Owns layout alone: what is in it comes from `model` and the commands.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from entrypoint.model import LoadResult, Plan, Refusal
+from entrypoint.model import LoadResult
 from entrypoint.schema.state import StatusRow
 
 _ERROR_WIDTH = 70  # the whole text is in the JSON document
@@ -39,66 +39,6 @@ def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
         for cell, width in zip(cells, widths, strict=True)
     ]
     return "  ".join(padded).rstrip()
-
-
-def write_plan(plan: Plan, *, source: str) -> str:
-    """Return a plan: its tables in order, the columns whose conversion says something, what is left out."""
-    parts = [f"source: {source}"]
-    if plan.tables:
-        parts.append(
-            write_table(
-                ("table", "target", "rows", "matched by"),
-                (
-                    (
-                        table.source.name,
-                        table.target.qualified_name,
-                        table.rows,
-                        ", ".join(table.key) or "whole rows",
-                    )
-                    for table in plan.tables
-                ),
-            )
-        )
-        columns = [
-            (table.source.name, column.source.name, column.target.type.name, column.conversion.kind)
-            for table in plan.tables
-            for column in table.columns
-            if column.source
-        ]
-        parts.append(write_table(("table", "column", "becomes", "conversion"), columns))
-    if plan.skipped:
-        parts.append("left out:\n" + "\n".join(f"  {item.name}: {item.reason}" for item in plan.skipped))
-    if plan.notes:
-        parts.append("notes:\n" + "\n".join(f"  {note}" for note in plan.notes))
-    if plan.quarantined:
-        parts.append("quarantined:\n" + "\n".join(write_refusal(refusal) for refusal in plan.quarantined))
-    if plan.refusals:
-        parts.append("refused:\n" + "\n".join(write_refusal(refusal) for refusal in plan.refusals))
-    else:
-        taken = sum(table.rows_taken for table in plan.tables)
-        rest = f", {plan.rows - taken:,} quarantined" if plan.rows != taken else ""
-        parts.append(
-            f"{taken:,} rows of {len(plan.tables)} tables would be migrated{rest}; nothing is refused"
-        )
-    return "\n\n".join(parts)
-
-
-def write_refusal(refusal: Refusal) -> str:
-    """Return one refusal in two lines."""
-    return f"  {describe_refusal(refusal)}\n    -> {refusal.remedy}"
-
-
-def describe_refusal(refusal: Refusal) -> str:
-    """Return in one line where a refusal's cells stand, what they hold, and why they are refused."""
-    place = refusal.table + (f".{refusal.column}" if refusal.column else "")
-    parts = [place]
-    if refusal.storage_class:
-        parts.append(f"{refusal.storage_class} {refusal.value}")
-    if refusal.count:
-        parts.append(f"{refusal.count:,} row(s)")
-    if refusal.keys:
-        parts.append("; ".join([*refusal.keys, *(["…"] if refusal.count > len(refusal.keys) else [])]))
-    return f"{', '.join(parts)}: {refusal.reason}"
 
 
 def write_result(result: LoadResult) -> str:

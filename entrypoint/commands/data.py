@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from entrypoint import bootstrap, log, report_text
+from entrypoint import bootstrap, log, plan_text, report_text
 from entrypoint.commands.shared import (
     connect,
     hold_bootstrap_lock,
@@ -149,7 +149,7 @@ def _dry_run(
     if as_json:
         print_document({"status": "refused" if plan.refusals else "planned", **document})
     elif destination != "-":
-        print_text(report_text.write_plan(plan, source=unit.spell(path)))
+        print_text(plan_text.write_plan(plan, source=unit.spell(path)))
     if plan.refusals:
         if as_json:
             log_refusals(plan.refusals)

@@ -32,6 +32,7 @@ FLOORS = {
     "schema": 2,
     "transfer": 2,
     "report_text": 3,
+    "plan_text": 3,
     "mapping_text": 3,
     "bootstrap": 3,
     "commands": 4,
@@ -48,7 +49,8 @@ BESIDE = {
     "setting_values": {"errors"},
     "setting_table": set(),
     "settings": {"mapping", "setting_table"},
-    "mapping_text": {"report_text"},
+    "plan_text": {"report_text"},
+    "mapping_text": {"plan_text"},
     "demo": {"bootstrap", "report_text"},
 }
 
