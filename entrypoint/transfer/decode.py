@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -236,6 +236,19 @@ def _expect_other(_conversion: Conversion, cell: Cell, _zone_name: str) -> Meani
     return repr(cell) if isinstance(cell, float) else words(cell)
 
 
+def _expect_interval(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
+    """Return text for PostgreSQL to normalise; of a number, the whole microseconds."""
+    if not isinstance(cell, (int, float)):
+        return words(cell)
+    seconds = _WIDE.divide(
+        _WIDE.multiply(Decimal(cell), 86_400 if conversion.unit == "julian" else 1),
+        Decimal(_UNITS_A_SECOND.get(conversion.unit or "", 1)),
+    )
+    ticks = _WIDE.multiply(seconds, 1_000_000)
+    rounding = ROUND_HALF_EVEN if isinstance(cell, float) else ROUND_DOWN
+    return f"{ticks.quantize(Decimal(1), rounding, _WIDE)} us"
+
+
 def _read_plain(_conversion: Conversion, text: str) -> Meaning:
     return text
 
@@ -268,9 +281,10 @@ DECODERS: dict[str, Decoder] = {
     ),
     "time": Decoder(expect=_expect_time, read=_read_ticks, output=_EPOCH_OUTPUT),
     "array": Decoder(expect=documents.expect_array, read=_read_plain),
+    "interval": Decoder(expect=_expect_interval, read=_read_plain),
     "other": Decoder(expect=_expect_other, read=_read_plain),
 }
 
 # Kinds whose spelling PostgreSQL normalises: the source's text is compared after a round trip through the
 # type's own input and output functions.
-NORMALISED_KINDS = frozenset({"array", "other"})
+NORMALISED_KINDS = frozenset({"array", "interval", "other"})

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
 from entrypoint.mapping_lines import list_names, spell_place
 from entrypoint.model import SourceTable, TablePlan, TargetTable
-from entrypoint.transfer.conversions import TEMPORAL_KINDS
+from entrypoint.transfer.conversions import UNIT_KINDS
 
 
 def list_unknown_tables(
@@ -50,9 +50,9 @@ def list_unknown_columns(
 
 
 def list_misplaced_units(mapping: TableMapping, table: TablePlan) -> Iterator[str]:
-    """Yield a problem for each unit that is stated of a column that does not become a time."""
+    """Yield a problem for each unit that is stated of a column that becomes neither a time nor a duration."""
     for column in table.columns:
-        if column.source is None or column.conversion.kind in TEMPORAL_KINDS:
+        if column.source is None or column.conversion.kind in UNIT_KINDS:
             continue
         entry = mapping.columns.get(column.source.name)
         if entry is not None and entry.unit is not None:

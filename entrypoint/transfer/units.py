@@ -31,6 +31,7 @@ def infer_units(source: SourceDatabase, table: TablePlan, *, timezone: str) -> T
         table: its plan.
         timezone: a moment at midnight there is a date.
     """
+    table = _say_django_s(source, table)
     temporal = [
         column for column in table.columns if column.source and column.conversion.kind in TEMPORAL_KINDS
     ]
@@ -48,6 +49,39 @@ def infer_units(source: SourceDatabase, table: TablePlan, *, timezone: str) -> T
             conversion = replace(conversion, unit=unit, evidence=evidence, is_unit_inferred=unit is not None)
         planned[name] = replace(column, conversion=conversion)
     return replace(table, columns=tuple(planned.get(column.target.name, column) for column in table.columns))
+
+
+def _say_django_s(source: SourceDatabase, table: TablePlan) -> TablePlan:
+    """Return the table with the unit of durations as Django keeps them: a bigint of microseconds.
+
+    https://docs.djangoproject.com/en/5.2/ref/models/fields/#durationfield
+    No value tells the unit of a duration, so that it is known of this framework's alone.
+    """
+    planned = {
+        column.target.name: replace(
+            column,
+            conversion=replace(
+                column.conversion,
+                unit="us",
+                evidence="microseconds: Django keeps durations so, and this is a database of Django's "
+                "(django_migrations)",
+            ),
+        )
+        for column in table.columns
+        if column.source
+        and column.source.declared_type.lower() == "bigint"
+        and column.conversion.kind == "interval"
+        and column.conversion.unit is None
+    }
+    if not planned or not _is_django_s(source):
+        return table
+    return replace(table, columns=tuple(planned.get(column.target.name, column) for column in table.columns))
+
+
+def _is_django_s(source: SourceDatabase) -> bool:
+    query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'django_migrations')"
+    row = source.connection.execute(query).fetchone()
+    return bool(row and row[0])
 
 
 def _names(columns: list[ColumnPlan]) -> list[str]:

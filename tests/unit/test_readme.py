@@ -184,6 +184,10 @@ SAMPLES: dict[str, tuple[TargetType, tuple[Cell, Cell, Cell, Cell]]] = {
         TargetType(name="time without time zone", base="time", kind="b"),
         (3_600_000, 3_600_000.0, "2000-01-01 01:02:03", b"01:02"),
     ),
+    "interval": (
+        TargetType(name="interval", base="interval", kind="b"),
+        (5, 1.5, "1 day", b"1 day"),
+    ),
     "enum": (
         TargetType(name="mood", base="mood", kind="e", labels=("glad", "7", "1.5")),
         (7, 1.5, "glad", b"glad"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from entrypoint.model import Conversion, TargetType
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.conversions import numbers, texts, times
+from entrypoint.transfer.conversions import durations, numbers, texts, times
 from entrypoint.transfer.conversions.base import CellRefusedError, Converter, blank_numbers
 
 CONVERTERS: dict[str, Converter] = {
@@ -30,6 +30,7 @@ CONVERTERS: dict[str, Converter] = {
     "timestamp": times.TIMESTAMP,
     "date": times.DATE,
     "time": times.TIME,
+    "interval": durations.INTERVAL,
     "other": texts.OTHER,
 }
 
@@ -59,9 +60,11 @@ _KINDS = {
     "timestamp": "timestamp",
     "date": "date",
     "time": "time",
+    "interval": "interval",
 }
 
 TEMPORAL_KINDS = frozenset({"timestamptz", "timestamp", "date", "time"})
+UNIT_KINDS = TEMPORAL_KINDS | {"interval"}  # of which the mapping file may state the unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,15 @@ def decode_text(raw: bytes, encoding: str = "utf-8") -> str:
     return text
 
 
+def as_text(cell: Cell) -> str:
+    """Return text, or a blob that is UTF-8 text, as PostgreSQL can hold it."""
+    if isinstance(cell, bytes):
+        return decode_text(cell)
+    text = str(cell)
+    require_no_nul(text)
+    return text
+
+
 def require_no_nul(text: str) -> None:
     """Refuse the one character that PostgreSQL's text cannot hold."""
     if "\x00" in text:

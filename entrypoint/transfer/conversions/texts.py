@@ -15,6 +15,7 @@ from entrypoint.transfer.conversions.base import (
     CellRefusedError,
     Converter,
     Fast,
+    as_text,
     decode_text,
     is_plain_ascii,
     read_numeric,
@@ -35,15 +36,6 @@ _JSON_SPACE = " \t\n\r"
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 
-def _as_text(cell: Cell) -> str:
-    """Return text, or a blob that is UTF-8 text, as PostgreSQL can hold it."""
-    if isinstance(cell, bytes):
-        return decode_text(cell)
-    text = str(cell)
-    require_no_nul(text)
-    return text
-
-
 @cache
 def _open_printer() -> apsw.Connection:
     return apsw.Connection(":memory:")
@@ -57,7 +49,7 @@ def _print_as_sqlite(cell: float) -> str:
 
 
 def _convert_text(conversion: Conversion, cell: Cell) -> str:
-    text = _print_as_sqlite(cell) if isinstance(cell, float) else _as_text(cell)
+    text = _print_as_sqlite(cell) if isinstance(cell, float) else as_text(cell)
     if conversion.type.modifier and len(text) > conversion.type.modifier[0]:
         raise CellRefusedError(f"{len(text)} characters, longer than {conversion.type.name}")
     return text
@@ -105,7 +97,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _convert_json(conversion: Conversion, cell: Cell) -> str:
-    text = repr(cell) if isinstance(cell, float) else _as_text(cell)
+    text = repr(cell) if isinstance(cell, float) else as_text(cell)
     # jsonb keeps its numbers as numeric, json its text.
     read_number = read_numeric if conversion.type.base == "jsonb" else str
     try:
@@ -155,7 +147,7 @@ def _fast_json(conversion: Conversion, cell: str) -> Fast:
 
 
 def _convert_enum(conversion: Conversion, cell: Cell) -> str:
-    text = _as_text(cell)
+    text = as_text(cell)
     if text in conversion.type.labels:
         return text
     raise CellRefusedError(f"no label of {conversion.type.name} ({', '.join(conversion.type.labels)})")
@@ -167,7 +159,7 @@ def _fast_enum(conversion: Conversion, cell: str) -> Fast:
 
 
 def _convert_array(conversion: Conversion, cell: Cell) -> str:
-    text = _as_text(cell)
+    text = as_text(cell)
     if not text.lstrip(_JSON_SPACE).startswith("["):
         return text  # PostgreSQL's own spelling, {…}, or something it will refuse
     try:
@@ -221,7 +213,7 @@ def _spell_item(item: str, is_of_documents: bool) -> str:
 
 
 def _convert_other(_conversion: Conversion, cell: Cell) -> str:
-    return repr(cell) if isinstance(cell, float) else _as_text(cell)
+    return repr(cell) if isinstance(cell, float) else as_text(cell)
 
 
 TEXT = Converter(accepts="text, or UTF-8 in a blob", convert=_convert_text, fast=_fast_text)
