@@ -6,10 +6,14 @@ Owns what is wrong with names and units; each problem says what there is instead
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import psycopg
 
 from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
 from entrypoint.mapping_lines import list_names, spell_place
-from entrypoint.model import SourceTable, TablePlan, TargetTable
+from entrypoint.model import Plan, SourceTable, TablePlan, TargetTable
+from entrypoint.postgres.inputs import find_invalid
 from entrypoint.transfer.conversions import UNIT_KINDS
 
 
@@ -38,11 +42,6 @@ def list_unknown_columns(
         place = f"mapping file: {spell_place(source.name, name)}"
         if entry.default is not None and target is not None and name not in theirs:
             yield f"{place}: no column {name} in {target.qualified_name}; {list_names(name, theirs)}"
-        elif entry.default is not None and name in own and not entry.ignore:
-            yield (
-                f"{place}: default is for a column of the target without a source, and the source has it; "
-                "to leave the source's cells out for the default, say ignore = true as well"
-            )
         if name in own or (entry.default is not None and not entry.ignore):
             continue
         if entry != ColumnMapping() or (target is not None and name not in theirs):
@@ -61,3 +60,18 @@ def list_misplaced_units(mapping: TableMapping, table: TablePlan) -> Iterator[st
                 f"that become times, and {table.target.qualified_name}.{column.target.name} is "
                 f"{column.target.type.name}"
             )
+
+
+def list_unfit_defaults(connection: psycopg.Connection[Any], plan: Plan) -> Iterator[str]:
+    """Yield a problem for each default that its column's type does not take; PostgreSQL is asked."""
+    for table in plan.tables:
+        for column in table.columns:
+            if column.constant is None:
+                continue
+            is_document = column.conversion.kind == "json"
+            found = find_invalid(
+                connection, column.target.type.name, [column.constant], is_document=is_document
+            )
+            for text, reason in found.items():
+                place = spell_place(table.source.name, column.target.name)
+                yield f"mapping file: {place}: default {text!r} is no {column.target.type.name}: {reason}"

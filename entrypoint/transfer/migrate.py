@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from entrypoint import log
-from entrypoint.errors import SourceRefusedError
+from entrypoint.errors import ConfigurationError, SourceRefusedError
 from entrypoint.model import LoadResult, Plan, Refusal
 from entrypoint.postgres import catalog
 from entrypoint.postgres.failures import CheckViolatedError, translate_errors, translate_load_errors
@@ -29,6 +29,7 @@ from entrypoint.transfer.census import Judged, judge_cells
 from entrypoint.transfer.checks import list_violations
 from entrypoint.transfer.compare import compare_table
 from entrypoint.transfer.load import Progress, load_rows
+from entrypoint.transfer.mapped import list_unfit_defaults
 from entrypoint.transfer.matching import find_matches
 from entrypoint.transfer.merge import CONFLICT_REMEDY
 from entrypoint.transfer.plan import make_plan
@@ -107,6 +108,8 @@ def examine(
             skipped=skipped,
             only=only,
         )
+        if problems := tuple(list_unfit_defaults(connection, plan)):
+            raise ConfigurationError(*problems)
         if not only:
             untouched = note_untouched(connection, plan, targets, ledger_schema=settings.ledger_schema)
             plan = replace(plan, notes=plan.notes + untouched)

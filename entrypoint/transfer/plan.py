@@ -184,11 +184,10 @@ def _plan_constants(
         if entry is None or entry.default is None:
             continue
         if column.is_generated or column.name in filled:
-            source_column = filled[column.name].source if column.name in filled else None
-            by = f"{source.name}.{source_column.name} fills it" if source_column else "PostgreSQL computes it"
+            place = spell_place(source.name, column.name)
             findings.problems.append(
-                f"mapping file: {spell_place(source.name, column.name)}.default: "
-                f"is for a column of the target without a source, and {by}"
+                f"mapping file: {place}: default is for a column of the target without a source, "
+                f"and {_tell_filler(source, filled.get(column.name))}"
             )
             continue
         constants.append(
@@ -201,6 +200,12 @@ def _plan_constants(
             )
         )
     return constants
+
+
+def _tell_filler(source: SourceTable, filler: ColumnPlan | None) -> str:
+    if filler is None or filler.source is None:
+        return "PostgreSQL computes it"
+    return f"{source.name}.{filler.source.name} fills it unless that has ignore = true"
 
 
 def _refuse_unfilled(

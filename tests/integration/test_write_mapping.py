@@ -117,3 +117,18 @@ def test_nothing_refused_is_a_file_that_says_nothing(place: Place) -> None:
     unwritten = place.home / "none.toml"
     place.run("migrate", "--write-mapping", str(unwritten)).succeeded()  # nothing is due any more
     assert not unwritten.exists()
+
+
+def test_a_default_that_its_column_does_not_take_is_a_mistake(prepared: Place) -> None:
+    prepared.rows("ALTER TABLE users ADD COLUMN born date NOT NULL, ADD COLUMN doc jsonb NOT NULL")
+    path = prepared.home / "map.toml"
+    path.write_text(
+        '[tables.users.columns]\nborn = { default = "soon" }\ndoc = { default = "{" }\n'
+        'must = { default = "{" }\n'
+    )
+    ended = prepared.run("migrate", "--dry-run", variables={"ENTRYPOINT_CONFIG": str(path)})
+    assert ended.code == 78
+    assert [line.split(": ")[2:4] for line in ended.lines] == [
+        ["tables.users.columns.born", "default 'soon' is no date"],
+        ["tables.users.columns.doc", "default '{' is no jsonb"],
+    ]
