@@ -22,6 +22,8 @@ from entrypoint.errors import (
     UnreachableError,
 )
 
+_COPIED = re.compile(r"COPY (.+), line (\d+)")
+
 
 class CheckViolatedError(SourceRefusedError):
     """A row breaks a CHECK constraint, or no partition takes it."""
@@ -43,6 +45,13 @@ def translate_load_errors(where: str, *, role: str | None = None) -> Iterator[No
             f"{_say(error)}{': ' if detail else ''}{detail.splitlines()[0] if detail else ''}",
             where=place,
             remedy="nothing was kept; correct the rows in the source and start again",
+        ) from error
+    except pg.ProgramLimitExceeded as error:  # a value too large for an index, or for a tsvector made of it
+        copied = _COPIED.match(error.diag.context or "")
+        raise SourceRefusedError(
+            f"{_say(error)}{f', row {copied[2]} of those that were sent' if copied else ''}",
+            where=copied[1] if copied else where,
+            remedy="nothing was kept; shorten the value in the source, or drop what limits it in the target",
         ) from error
     except psycopg.Error as error:
         raise translate(error, where, role=role) from error

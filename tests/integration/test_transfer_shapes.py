@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from tests.places import Place
@@ -166,3 +168,23 @@ def test_a_role_that_only_has_privileges(place: Place) -> None:
     server.execute("DROP TRIGGER x ON t", database.name)
     place.run().succeeded()
     assert place.rows("SELECT * FROM t") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "CREATE INDEX by_v ON t (v)",
+        "ALTER TABLE t ADD words tsvector GENERATED ALWAYS AS (v::tsvector) STORED",
+    ],
+)
+def test_a_value_that_is_too_large_for_what_the_target_makes_of_it(place: Place, limit: str) -> None:
+    """It is the data's fault, and the reader learns which row of which table."""
+    large = random.Random(1).randbytes(2_000_000).hex()
+    place.write_schema(f"CREATE TABLE t (id int PRIMARY KEY, v text); {limit}")
+    place.run("schema", "up").succeeded()
+    place.write_source(
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'x'), (2, '{large}')"
+    )
+    said = place.run().failed_with(65)
+    assert said.startswith("t: ")
+    assert "(54000), row 2 of those that were sent" in said
