@@ -22,7 +22,7 @@ from entrypoint.plan_text import describe_refusal
 _HEAD = """\
 ## A mapping file for entrypoint, written from what the plan of {source}
 ## refuses: {refusals} refusal(s), of which {settled} can be settled here.
-## Take one choice for each of them by removing the `# ` before it, edit what stands between quotes, and name
+## Take a choice for each of these by removing the `# ` before it, edit what stands between quotes, and name
 ## this file in ENTRYPOINT_CONFIG. `entrypoint migrate --dry-run` says what is refused then.
 """
 
@@ -43,7 +43,7 @@ def write_mapping(mapping: Mapping, refusals: Iterable[Refusal], *, source: str)
     for table in tables:
         own = [refusal for refusal in refusals if refusal.table == table]
         parts += _write_table(table, mapping.tables.get(table, TableMapping()), own)
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
 def _write_table(table: str, mapping: TableMapping, refusals: list[Refusal]) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _write_section(place: str, entries: list[str], refusals: list[Refusal]) -> s
         for entry in refusal.entries:
             if entry in offered:
                 continue
-            if _key_of(entry) in taken or (entry == IGNORE and taken):
+            if _is_contradicted(_key_of(entry), taken):
                 lines.append(f"## or, instead of what stands above: {_show(entry)}")
                 continue
             offered.add(entry)
@@ -77,6 +77,15 @@ def _write_section(place: str, entries: list[str], refusals: list[Refusal]) -> s
         if refusal.candidates and not any(_key_of(entry) == "target" for entry in refusal.entries):
             lines.append(f'## or target = "…", and PostgreSQL has: {_show(", ".join(refusal.candidates))}')
     return "".join(f"{line}\n" for line in lines)
+
+
+def _is_contradicted(key: str, taken: set[str]) -> bool:
+    """Tell whether the strict reader would take `key` for a contradiction of what is said already."""
+    if key in taken:
+        return True
+    if key in ("ignore", "default"):
+        return bool(taken - {"ignore", "default"})
+    return bool(taken & {"ignore", "default"})
 
 
 def _key_of(entry: str) -> str:

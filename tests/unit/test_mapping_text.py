@@ -22,6 +22,7 @@ from entrypoint.mapping_lines import (
 )
 from entrypoint.mapping_text import write_mapping, write_new_file
 from entrypoint.model import Refusal
+from tests.unit.test_readme import read_block
 
 ODD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 NAMES = ODD | st.sampled_from(
@@ -170,42 +171,60 @@ def test_it_is_understood_with_a_choice_taken_for_each(
         assert entry != type(entry)()
 
 
-def test_the_file_reads_as_it_is_told() -> None:
+def test_the_file_reads_as_the_readme_shows_it() -> None:
     refusals = [
-        make("User", None, (say_target("users"), IGNORE), candidates=("users", "uses")),
-        make("Note", None, (IGNORE,), candidates=("x", "y")),
-        make(
-            "Note",
-            "when",
-            (say_unit("s"), say_unit("ms")),
+        Refusal(
+            table="Recipe",
+            column=None,
+            reason="holds rows and has no table in the target",
+            remedy="",
+            entries=(say_target("recipes"), IGNORE),
+            candidates=("recipes", "tags"),
+        ),
+        Refusal(
+            table="Visit",
+            column="at",
+            reason="a number whose unit is not known",
+            remedy="",
             storage_class="integer",
             value="17",
             keys=("id=1",),
             count=2,
+            entries=(say_unit("s"), say_unit("ms")),
         ),
-        make("Note", "body", (), storage_class="blob", value="x'ff'", keys=("id=1",), count=1),
+        Refusal(
+            table="Visit",
+            column="owner",
+            reason="nothing fills public.visit.owner, which is NOT NULL without a default",
+            remedy="",
+            entries=(say_default(""),),
+        ),
+        Refusal(
+            table="Visit",
+            column="rating",
+            reason="not an integer",
+            remedy="correct it in the source (integer takes an integer)",
+            storage_class="text",
+            value="good",
+            keys=("id=2",),
+            count=1,
+        ),
     ]
-    mapping = Mapping(tables={"Note": TableMapping(columns={"when": ColumnMapping(target="at")})})
-    _, _, body = write_mapping(mapping, refusals, source="/app/data/app.db").partition("is refused then.\n")
+    mapping = Mapping(tables={"Visit": TableMapping(columns={"at": ColumnMapping(target="seen_at")})})
+    assert write_mapping(mapping, refusals, source="/app/data/app.db") == read_block("written mapping")
+
+
+def test_names_that_nothing_is_like_are_told_as_well() -> None:
+    refusals = [make("Note", None, (IGNORE,), candidates=("x", "y")), make("Note", "a", (IGNORE,))]
+    _, _, body = write_mapping(Mapping(), refusals, source="app.db").partition("is refused then.\n\n")
     assert body == (
-        """
-[tables.Note]
+        """[tables.Note]
 ## Note: is refused
 # ignore = true
 ## or target = "…", and PostgreSQL has: x, y
 
-[tables.Note.columns.when]
-target = "at"
-## Note.when, integer 17, 2 row(s), id=1; …: is refused
-# unit = "s"
-# unit = "ms"
-
-## Note.body, blob x'ff', 1 row(s), id=1: is refused
-## -> do something
-
-[tables.User]
-## User: is refused
-# target = "users"   # PostgreSQL has: users, uses
+[tables.Note.columns.a]
+## Note.a: is refused
 # ignore = true
 """
     )
