@@ -11,31 +11,25 @@ from typing import Any
 
 import psycopg
 
-from entrypoint.mapping_lines import write_remedy
 from entrypoint.model import ColumnPlan, Plan, Refusal, TablePlan
 from entrypoint.sqlite.failures import translate_errors
-from entrypoint.sqlite.introspect import quote
-from entrypoint.sqlite.source import SourceDatabase
+from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import (
     ask_rows,
     column_cell,
     column_faces,
-    read_examples,
     read_keys,
-    show_value,
-    spell_text,
 )
 from entrypoint.transfer.checks import refuse_violations
 from entrypoint.transfer.collisions import settle_collisions
-from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, Faces, raw_cell
+from entrypoint.transfer.conversions import FaceMaker, Faces
+from entrypoint.transfer.conversions.base import CellRefusedError
 from entrypoint.transfer.findings import Findings
 from entrypoint.transfer.judge import refuse_judged_cells
+from entrypoint.transfer.lines import refuse_by_kind
 from entrypoint.transfer.orphans import refuse_orphans
 from entrypoint.transfer.rejects import Rejects
 from entrypoint.transfer.units import infer_units
-
-# Refusals of one column: so many kinds of reasons have a line each, what is left one together.
-_LINES_A_COLUMN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,60 +155,18 @@ def _refuse_cells(
     faces: FaceMaker,
     findings: Findings,
 ) -> None:
-    """Refuse a column's cells: a line for each storage class and kind of reason, one for the rest."""
-    cell = column_cell(column)
-    kind = f"typeof({cell}) || ': ' || {faces.make_kind(column.conversion, cell)}"
-    found = source.connection.execute(
-        f"SELECT {kind}, typeof({cell}), count(*) FROM {quote(table.source.name)} WHERE {face.refuses}"
-        " GROUP BY 1 ORDER BY 3 DESC, 1"
-    ).fetchall()
-    shown = found[:_LINES_A_COLUMN]
-    kinds = [spell_text(str(name)) for name, _, _ in shown]
-    for name, (_, storage_class, count) in zip(kinds, shown, strict=True):
-        condition = f"{face.refuses} AND {kind} = {name}"
-        refusal, is_about_rows = _describe_cells(source, table, column, faces, condition)
-        refusal = replace(refusal, storage_class=str(storage_class), count=int(str(count)))
-        findings.refuse(table, refusal, condition, is_about_rows=is_about_rows)
-    if others := found[_LINES_A_COLUMN:]:
-        condition = f"{face.refuses} AND {kind} NOT IN ({', '.join(kinds)})"
-        refusal, is_about_rows = _describe_cells(source, table, column, faces, condition)
-        count = sum(int(str(count)) for _, _, count in others)
-        reason = f"{len(others)} more kinds of reasons; of the first: {refusal.reason}"
-        findings.refuse(
-            table, replace(refusal, count=count, reason=reason), condition, is_about_rows=is_about_rows
-        )
+    def explain(is_text: bool, raw: Cell, _rendered: Cell) -> CellRefusedError:
+        error = faces.explain(column.conversion, is_text, raw)
+        assert error is not None, "refused in SQL and taken in Python"
+        return error
 
-
-def _describe_cells(
-    source: SourceDatabase, table: TablePlan, column: ColumnPlan, faces: FaceMaker, condition: str
-) -> tuple[Refusal, bool]:
-    """Return the refusal of cells for which `condition` holds, by the first, and whether it is about rows."""
-    assert column.source is not None
-    cell = column_cell(column)
-    keys, (raw, is_text) = read_examples(
-        source, table.source, condition, (raw_cell(cell), f"typeof({cell}) = 'text'")
-    )
-    error = faces.explain(column.conversion, is_text, raw)
-    assert error is not None, "refused in SQL and taken in Python"
-    # A unit is missing for the whole column, and one line of the mapping file settles it.
-    lacks_unit = bool(error.entries) and column.conversion.unit is None
-    return (
-        Refusal(
-            table=table.source.name,
-            column=column.source.name,
-            value=show_value(raw, is_text=bool(is_text), encoding=source.encoding),
-            reason=str(error),
-            remedy=write_remedy(
-                table.source.name,
-                column.source.name,
-                error.entries,
-                otherwise=None
-                if lacks_unit
-                else f"correct it in the source ({column.target.type.name} takes "
-                f"{CONVERTERS[column.conversion.kind].accepts})",
-            ),
-            keys=keys,
-            entries=error.entries,
-        ),
-        not lacks_unit,
+    refuse_by_kind(
+        source,
+        table,
+        column,
+        findings,
+        refuses=face.refuses,
+        kind=faces.make_kind(column.conversion, column_cell(column)),
+        text="NULL",
+        explain=explain,
     )

@@ -5,22 +5,29 @@ Owns which texts are sent and how a verdict becomes a refusal. Each distinct tex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import psycopg
 
-from entrypoint.model import ColumnPlan, Refusal, TablePlan
-from entrypoint.postgres.inputs import find_invalid
+from entrypoint.model import ColumnPlan, TablePlan
+from entrypoint.postgres.inputs import find_changed, find_invalid
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_cell, column_faces, read_examples, show_value
-from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, is_judged_by_target, raw_cell
+from entrypoint.transfer.cells import column_faces
+from entrypoint.transfer.conversions import FaceMaker, is_judged_by_target
+from entrypoint.transfer.conversions.base import CellRefusedError, blank_numbers
 from entrypoint.transfer.findings import Findings
+from entrypoint.transfer.lines import refuse_by_kind
 
 # What is sent at once: many short texts, or a few long ones.
 _BATCH_SIZE = 2000
 _BATCH_CHARACTERS = 4 * 1024 * 1024
+
+# Kinds that hold any text; in a database of another encoding than UTF8 they do not.
+_TEXT_KINDS = frozenset({"text", "json", "enum"})
+_QUOTED = re.compile(r'"(.*?)"(?=[^"]*$|[ ,:;])', re.DOTALL)
 
 _Texts = TypeVar("_Texts", tuple[str, ...], tuple[str | None, ...], tuple[Cell, ...])
 
@@ -34,16 +41,32 @@ def refuse_judged_cells(
 ) -> None:
     """Refuse the cells of every column of the table that hold text its type's input function refuses."""
     for column in table.columns:
-        if column.source is None or not is_judged_by_target(column.conversion):
+        if column.source is None or not _is_judged(connection, column):
             continue
         text = column_faces(faces, column).text
-        invalid: dict[str, str] = {}
+        refused: dict[str, str] = {}
         for batch in _read_distinct(source, table, text):
-            invalid |= find_invalid(
-                connection, column.target.type.name, batch, is_document=column.conversion.kind == "json"
-            )
-        if invalid:
-            _refuse(source, table, column, text, invalid, findings)
+            refused |= _find_refused(connection, column, batch)
+        if refused:
+            _refuse(source, table, column, text, refused, findings)
+
+
+def _is_judged(connection: psycopg.Connection[Any], column: ColumnPlan) -> bool:
+    """Tell whether PostgreSQL has to be asked; also where its encoding may lack a character."""
+    is_any_text = connection.info.parameter_status("server_encoding") == "UTF8"
+    return is_judged_by_target(column.conversion) or (
+        not is_any_text and column.conversion.kind in _TEXT_KINDS
+    )
+
+
+def _find_refused(
+    connection: psycopg.Connection[Any], column: ColumnPlan, texts: list[str]
+) -> dict[str, str]:
+    """Return the texts that the column's type refuses or would change, each with the reason."""
+    name = column.target.type.name
+    invalid = find_invalid(connection, name, texts, is_document=column.conversion.kind == "json")
+    valid = [text for text in texts if text not in invalid]
+    return invalid | find_changed(connection, column.target.type, valid)
 
 
 def sift_rows(
@@ -57,18 +80,13 @@ def sift_rows(
         rows: rendered cells, None for NULL.
     """
     for position, column in enumerate(columns):
-        if not is_judged_by_target(column.conversion):
+        if not _is_judged(connection, column):
             continue
         texts = list({str(row[position]) for row in rows if row[position] is not None})
-        invalid: set[Cell] = set()
+        refused: set[Cell] = set()
         for start in range(0, len(texts), _BATCH_SIZE):
-            invalid |= find_invalid(
-                connection,
-                column.target.type.name,
-                texts[start : start + _BATCH_SIZE],
-                is_document=column.conversion.kind == "json",
-            ).keys()
-        rows = [row for row in rows if row[position] not in invalid]
+            refused |= _find_refused(connection, column, texts[start : start + _BATCH_SIZE]).keys()
+        rows = [row for row in rows if row[position] not in refused]
     return rows
 
 
@@ -93,33 +111,23 @@ def _refuse(
     table: TablePlan,
     column: ColumnPlan,
     text: str,
-    invalid: dict[str, str],
+    refused: dict[str, str],
     findings: Findings,
 ) -> None:
-    assert column.source is not None
+    def find_kind(rendered: Cell) -> str | None:
+        reason = refused.get(str(rendered))
+        return None if rendered is None or reason is None else _find_kind(str(rendered), reason)
 
-    def is_invalid(rendered: Cell) -> int:
-        return int(rendered in invalid)
+    def explain(_is_text: bool, _raw: Cell, rendered: Cell) -> CellRefusedError:
+        return CellRefusedError(refused[str(rendered)])
 
-    source.register_function("entrypoint_is_invalid", is_invalid, 1)
-    cell = column_cell(column)
-    condition = f"entrypoint_is_invalid({text})"
-    row = source.connection.execute(
-        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
-    ).fetchone()
-    assert row is not None
-    keys, (storage_class, raw, rendered) = read_examples(
-        source, table.source, condition, (f"typeof({cell})", raw_cell(cell), text)
+    source.register_function("entrypoint_judged", find_kind, 1)
+    kind = f"entrypoint_judged({text})"
+    refuse_by_kind(
+        source, table, column, findings, refuses=f"{kind} IS NOT NULL", kind=kind, text=text, explain=explain
     )
-    refusal = Refusal(
-        table=table.source.name,
-        column=column.source.name,
-        storage_class=str(storage_class),
-        value=show_value(raw, is_text=storage_class == "text", encoding=source.encoding),
-        reason=invalid[str(rendered)],
-        remedy=f"correct it in the source ({column.target.type.name} takes "
-        f"{CONVERTERS[column.conversion.kind].accepts})",
-        keys=keys,
-        count=int(row[0]),
-    )
-    findings.refuse(table, refusal, condition)
+
+
+def _find_kind(text: str, reason: str) -> str:
+    """Return a reason without what it quotes of the text: other texts of its kind have the same."""
+    return blank_numbers(_QUOTED.sub(lambda part: '"' if part[1] in text else part[0], reason))

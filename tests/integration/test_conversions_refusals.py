@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -135,22 +136,46 @@ def test_rows_are_named_by_their_key(
     ("type_name", "good", "bad"),
     [
         ("inet", ["10.0.0.1", "::1/64"], ["10.0.0.256", "x", ""]),
-        ("interval", ["1 day 02:03:04", "P1DT2H"], ["1 dya"]),
+        ("interval", ["1 day 02:03:04", "P1DT2H"], ["1 dya", "1.0000001 s"]),
         ("int4range", ["[1,5)", "empty"], ["[5,1)", "1-5"]),
         ("int4multirange", ["{[1,2),[5,6)}"], ["{1}"]),
         ("bit(3)", ["101"], ["1010", "10", "abc"]),
         ("bit varying(3)", ["10", ""], ["1010"]),
-        ("varchar(3)[]", ['["abc", "é"]', "{ab,c}"], ['["abcd"]', "{abcd}"]),
+        ("varchar(3)[]", ['["abc", "é"]', "{ab,c}"], ['["abcd"]', '["abc "]', '{"abc "}']),
+        ("char(3)[]", ['["abc  ", "é"]'], ['["abcd"]']),
         ("int[]", ["[1, -2]", "{}", "[[1,2],[3,4]]"], ["[1.5]", "[[1],[2,3]]", "[1"]),
-        ("numeric(4,1)[]", ["[1.5, 100]"], ["[1000.5]"]),
+        ("numeric(4,1)[]", ["[1.50, 100, null]", "{1.5,NULL}"], ["[1000.5]", "[1.55]", '{{"1.55"}}']),
+        ("real[]", ["[0.1, 3.1415927]", "{16777216}"], ["[16777217]", "{0.1234567891}"]),
+        ("oid[]", ["[1, 2]"], ["[-1]"]),
+        ("date[]", ['["2024-01-02", "2024-01-02T00:00:00Z"]'], ['["2024-01-02 10:00"]', "{now}"]),
+        ("timestamp[]", ['["2024-01-02 10:00"]'], ['["2024-01-02T10:00:00Z"]', "{2024-01-02 10:00-03}"]),
+        ("time[]", ["{10:00}"], ["{2024-01-02 10:00}", "{10:00:00.1234567}"]),
+        ("timestamptz[]", ['["2024-01-02T10:00:00Z"]'], ['["2024-01-02 10:00:00.1234567Z"]']),
+        ("interval(0)[]", ['["1 day"]'], ['["1.5 s"]']),
+        ("name[]", ['["x"]'], [json.dumps(["x" * 64])]),
+        ("name", ["x" * 63, "é" * 31, 5], ["x" * 64, "é" * 32]),
+        ('"char"', ["a", "", 7], ["ab", "é"]),
+        ("oid", [0, "4294967295", "1e3", 5.0], [-1, "-1", 2**32]),
+        ("xid", ["7"], ["0x10", -1]),
+        ("xid8", ["18446744073709551615", 7], ["18446744073709551616"]),
+        ("pg_lsn", ["16/B374D848"], ["16"]),
+        ("interval(0)", ["1 day 02:03:04", "1.5 hours", "P1DT2H"], ["00:00:01.5"]),
+        ("interval day to hour", ["1 day 02:00"], ["1 day 02:03"]),
+        ("whole_s", ["5 s"], ["5.5 s"]),
+        ("timetz(0)", ["03:04:05+02", "03:04:05.000+02"], ["03:04:05.5+02"]),
+        ("daterange", ["[2024-01-01,2024-01-05]", "empty"], ["[2024-01-01 10:00,2024-01-05]"]),
+        ("datemultirange", ["{[2024-01-01,2024-01-05)}"], ["{[today,)}"]),
+        ("tsrange", ['["2024-01-01 10:00 AM",)'], ["[2024-01-01 10:00+02,)", "[2024-01-01 10:00 UTC,)"]),
+        ("tstzrange", ["[2024-01-01 10:00+02,)"], ["[2024-01-01 10:00:00.1234567+02,)", "[now,)"]),
+        ("priced", ["(1.5,2024-01-02)"], ["(1.55,2024-01-02)", '(1.5,"2024-01-02 10:00")']),
         ("jsonb[]", ['[{"a": 1.10}, "x", [1, 2]]'], ["x"]),
         ("point", ["(1,2)", "1.5,2"], ["(1)"]),
         ("tsvector", ["'a':1 'b'"], ["'a"]),
         ("tsquery", ["a & b"], ["a &"]),
         ("jsonpath", ["$.a[*]"], ["$$$"]),
-        ("money", ["12.50", 3], ["twelve"]),
+        ("money", ["12.50", 3, "$12.50", "-$1,234.5", 0.1], ["twelve", "12.505", 0.001]),
         ("macaddr", ["08:00:2b:01:02:03"], ["08:00"]),
-        ("timetz", ["03:04:05+02"], ["25:00"]),
+        ("timetz", ["03:04:05+02", "040506-08"], ["25:00", "2024-01-02 03:04+02", "now"]),
         ("posint", [1, "2", 3.0], [0, -5]),
         ("short", ["ab"], ["ab ", "a1"]),
         ("document", ['{"a": 1}'], ["[1]"]),
@@ -172,6 +197,7 @@ def test_postgresql_judges_the_types_that_only_it_knows(
         "CREATE DOMAIN stamp AS timestamptz CHECK (value > '2000-01-01');"
         "CREATE TYPE pair AS (a int, b text); CREATE TYPE mood AS ENUM ('so so', 'good');"
         "CREATE DOMAIN moods AS mood[]; CREATE DOMAIN glad AS mood CHECK (value = 'good');"
+        "CREATE DOMAIN whole_s AS interval(0); CREATE TYPE priced AS (n numeric(4,1), d date);"
         "CREATE DOMAIN price AS numeric(5,2) CHECK (value > 0)"
     )
     cells = [*good, *bad]
@@ -185,6 +211,7 @@ def test_postgresql_judges_the_types_that_only_it_knows(
     migrate(
         database,
         write_table(tmp_path / "good.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, v)", rows[: len(good)]),
+        VERIFY="full",
     )
     assert database.execute("SELECT count(v) FROM t") == [(len(good),)]
 

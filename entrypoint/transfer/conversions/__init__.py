@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from entrypoint.model import Conversion, TargetType
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.conversions import durations, numbers, texts, times
+from entrypoint.transfer.conversions import arrays, durations, numbers, others, texts, times
 from entrypoint.transfer.conversions.base import CellRefusedError, Converter, blank_numbers
 
 CONVERTERS: dict[str, Converter] = {
@@ -25,13 +25,13 @@ CONVERTERS: dict[str, Converter] = {
     "uuid": texts.UUID,
     "json": texts.JSON,
     "enum": texts.ENUM,
-    "array": texts.ARRAY,
+    "array": arrays.ARRAY,
     "timestamptz": times.TIMESTAMPTZ,
     "timestamp": times.TIMESTAMP,
     "date": times.DATE,
     "time": times.TIME,
     "interval": durations.INTERVAL,
-    "other": texts.OTHER,
+    "other": others.OTHER,
 }
 
 # By pg_type.typname. What is not here is text that the type's own input function judges.

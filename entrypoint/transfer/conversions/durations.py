@@ -8,6 +8,7 @@ from fractions import Fraction
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
 from entrypoint.transfer.conversions.base import CellRefusedError, Converter, as_text
+from entrypoint.transfer.conversions.others import require_no_loss
 from entrypoint.transfer.conversions.units import PER_SECOND, UNIT_ENTRIES
 
 _SECONDS_A_DAY = 86_400
@@ -16,7 +17,9 @@ _MICROSECONDS = 1_000_000
 
 def _convert_interval(conversion: Conversion, cell: Cell) -> str:
     if not isinstance(cell, (int, float)):
-        return as_text(cell)
+        text = as_text(cell)
+        require_no_loss(conversion.type, text)
+        return text
     if conversion.unit is None:
         raise CellRefusedError("a number says no unit of a duration", entries=UNIT_ENTRIES)
     if not math.isfinite(cell):

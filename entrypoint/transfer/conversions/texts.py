@@ -1,4 +1,4 @@
-"""Text, bytes, identifiers and documents: text and its kin, bytea, uuid, json, enums, arrays, the rest."""
+"""Text, bytes, identifiers and documents: text and its kin, bytea, uuid, json, enums."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from entrypoint.transfer.conversions.base import (
     decode_text,
     is_plain_ascii,
     read_numeric,
-    require_no_nul,
-    require_no_surrogate,
 )
 
 _HEX_DIGIT = "[0-9a-fA-F]"
@@ -30,7 +28,6 @@ _UUID = re.compile(r"(\{)?(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}(?(1)\})", re.IGNORECAS
 _UUID_SIZE = 16
 
 _FAST_JSONB_BYTES = 8192
-_JSON_SPACE = " \t\n\r"
 
 # An escaped surrogate without its other half, the one kind of \u escape that jsonb cannot resolve.
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
@@ -92,7 +89,7 @@ def _fast_uuid(_conversion: Conversion, cell: str) -> Fast:
     )
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
     raise CellRefusedError(f"{name} is not JSON")
 
 
@@ -101,7 +98,7 @@ def _convert_json(conversion: Conversion, cell: Cell) -> str:
     # jsonb keeps its numbers as numeric, json its text.
     read_number = read_numeric if conversion.type.base == "jsonb" else str
     try:
-        json.loads(text, parse_constant=_refuse_constant, parse_int=read_number, parse_float=read_number)
+        json.loads(text, parse_constant=refuse_constant, parse_int=read_number, parse_float=read_number)
     except json.JSONDecodeError as error:
         raise CellRefusedError(f"not valid JSON ({error.msg} at character {error.pos})") from error
     except RecursionError as error:
@@ -158,68 +155,8 @@ def _fast_enum(conversion: Conversion, cell: str) -> Fast:
     return Fast(when=f"typeof({cell}) = 'text' AND {cell} IN ({labels})", render=cell, needs_quotes=True)
 
 
-def _convert_array(conversion: Conversion, cell: Cell) -> str:
-    text = as_text(cell)
-    if not text.lstrip(_JSON_SPACE).startswith("["):
-        return text  # PostgreSQL's own spelling, {…}, or something it will refuse
-    try:
-        json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str)
-        is_of_documents = conversion.type.element in ("json", "jsonb")
-        return _spell_array(text.strip(_JSON_SPACE), is_of_documents=is_of_documents)
-    except (json.JSONDecodeError, RecursionError):
-        return text  # [1:2]={…} is PostgreSQL's spelling too
-
-
-def _spell_array(text: str, *, is_of_documents: bool) -> str:
-    """Return a JSON array as an array literal (PostgreSQL manual, section 8.15.2).
-
-    Its items pass as they are spelled, so that no digit of a number is lost on the way. Those of an array
-    of documents are documents, arrays too; in any other, an array within is a further dimension.
-    """
-    return "{" + ",".join(_spell_item(item, is_of_documents) for item in _split_array(text)) + "}"
-
-
-def _split_array(text: str) -> list[str]:
-    """Return the texts of the items of a valid JSON array."""
-    read = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
-    items = []
-    position = _skip_space(text, 1)
-    while text[position] != "]":
-        _, end = read(text, position)
-        items.append(text[position:end])
-        position = _skip_space(text, end)
-        if text[position] == ",":
-            position = _skip_space(text, position + 1)
-    return items
-
-
-def _skip_space(text: str, position: int) -> int:
-    while text[position] in _JSON_SPACE:
-        position += 1
-    return position
-
-
-def _spell_item(item: str, is_of_documents: bool) -> str:
-    if item == "null":
-        return "NULL"
-    if not is_of_documents:
-        if item.startswith("["):
-            return _spell_array(item, is_of_documents=False)
-        if item.startswith('"'):
-            item = json.loads(item)
-            require_no_nul(item)
-            require_no_surrogate(item)
-    return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _convert_other(_conversion: Conversion, cell: Cell) -> str:
-    return repr(cell) if isinstance(cell, float) else as_text(cell)
-
-
 TEXT = Converter(accepts="text, or UTF-8 in a blob", convert=_convert_text, fast=_fast_text)
 BYTEA = Converter(accepts="a blob or text", convert=_convert_bytea, fast=_fast_bytea)
 UUID = Converter(accepts="a UUID as text or 16 bytes", convert=_convert_uuid, fast=_fast_uuid)
 JSON = Converter(accepts="valid JSON", convert=_convert_json, fast=_fast_json)
 ENUM = Converter(accepts="a label of the type", convert=_convert_enum, fast=_fast_enum)
-ARRAY = Converter(accepts="a JSON array or an array literal", convert=_convert_array, is_judged=True)
-OTHER = Converter(accepts="text that the type's input function takes", convert=_convert_other, is_judged=True)
