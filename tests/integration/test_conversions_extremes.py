@@ -109,8 +109,8 @@ def test_json_that_only_jsonb_refuses(database: Database, tmp_path: Path) -> Non
         with pytest.raises(Exception, match=r"Unicode|overflows"):
             database.execute(f"SELECT '{document}'::jsonb")
     database.execute("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v jsonb)")
-    (found,) = find_refusals(database, path)
-    assert found.count == len(documents)
+    found = find_refusals(database, path)
+    assert sum(one.count for one in found) == len(documents)
 
 
 @pytest.mark.parametrize("depth", [7, 600, 1500, 100_000])
