@@ -7,6 +7,7 @@ become values that compare equal exactly if they mean the same. An error raised 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ from entrypoint.sqlite.source import Cell
 from entrypoint.transfer import documents
 from entrypoint.transfer.documents import Meaning, words
 
-_WIDE = Context(prec=2000)
+# Exact for every number that numeric holds: 131,072 digits before the point and 16,383 behind it.
+_WIDE = Context(prec=150_000)
+# Longer bytes are compared by their SHA-256: neither side then shows them as text of twice their size.
+_LONGEST_BYTES = 2**20
+_DIGEST = "sha256:"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _TICK = timedelta(microseconds=1)
@@ -35,12 +40,12 @@ class Decoder:
     Attributes:
         expect: the meaning of a source cell that is not NULL.
         read: the meaning of the text that `output` gives.
-        output: SQL template over the column, giving text; `{}` stands for the column.
+        output: SQL template over the column, giving text; `{0}` stands for the column.
     """
 
     expect: Callable[[Conversion, Cell, str], Meaning]
     read: Callable[[Conversion, str], Meaning]
-    output: str = "{}::text"
+    output: str = "{0}::text"
 
 
 def expect(conversion: Conversion, cell: Cell, *, timezone: str) -> Meaning:
@@ -110,7 +115,12 @@ def _trim(conversion: Conversion, text: str) -> str:
 
 
 def _expect_bytea(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
-    return cell if isinstance(cell, bytes) else words(cell).encode()
+    raw = cell if isinstance(cell, bytes) else words(cell).encode()
+    return raw if len(raw) <= _LONGEST_BYTES else _DIGEST + hashlib.sha256(raw).hexdigest()
+
+
+def _read_bytea(_conversion: Conversion, text: str) -> Meaning:
+    return text if text.startswith(_DIGEST) else bytes.fromhex(text)
 
 
 def _expect_uuid(_conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
@@ -257,7 +267,7 @@ def _read_text(conversion: Conversion, text: str) -> Meaning:
     return _trim(conversion, text)
 
 
-_EPOCH_OUTPUT = "trunc(extract(epoch FROM {}) * 1000000)::text"
+_EPOCH_OUTPUT = "trunc(extract(epoch FROM {0}) * 1000000)::text"
 
 DECODERS: dict[str, Decoder] = {
     "boolean": Decoder(expect=_expect_boolean, read=lambda _c, text: text == "true"),
@@ -268,8 +278,9 @@ DECODERS: dict[str, Decoder] = {
     "text": Decoder(expect=_expect_text, read=_read_text),
     "bytea": Decoder(
         expect=_expect_bytea,
-        read=lambda _c, text: bytes.fromhex(text),
-        output="encode({}, 'hex')",
+        read=_read_bytea,
+        output=f"CASE WHEN octet_length({{0}}) <= {_LONGEST_BYTES} THEN encode({{0}}, 'hex')"
+        f" ELSE '{_DIGEST}' || encode(sha256({{0}}), 'hex') END",
     ),
     "uuid": Decoder(expect=_expect_uuid, read=lambda _c, text: UUID(text)),
     "json": Decoder(expect=documents.expect_json, read=documents.read_json),
@@ -277,7 +288,7 @@ DECODERS: dict[str, Decoder] = {
     "timestamptz": Decoder(expect=_expect_timestamptz, read=_read_ticks, output=_EPOCH_OUTPUT),
     "timestamp": Decoder(expect=_expect_timestamp, read=_read_ticks, output=_EPOCH_OUTPUT),
     "date": Decoder(
-        expect=_expect_date, read=lambda _c, text: int(text), output="({} - date '1970-01-01')::text"
+        expect=_expect_date, read=lambda _c, text: int(text), output="({0} - date '1970-01-01')::text"
     ),
     "time": Decoder(expect=_expect_time, read=_read_ticks, output=_EPOCH_OUTPUT),
     "array": Decoder(expect=documents.expect_array, read=_read_plain),

@@ -7,17 +7,31 @@ difference.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+import sys
+from collections.abc import Iterator
+from decimal import Context, Decimal
 
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
 
 Meaning = object
 
+# Exact for every number that PostgreSQL's numeric holds: 131,072 digits before the point, 16,383 behind it.
+_EXACT = Context(prec=150_000)
+# SQLite and PostgreSQL read documents that are nested deeper than Python's default of 1000 calls allows.
+_DEEPEST_NESTING = 20_000
+
 
 def words(cell: Cell) -> str:
     """Return a cell as text; a blob is UTF-8 text here."""
     return cell.decode() if isinstance(cell, bytes) else str(cell)
+
+
+def spell_number(number: Decimal) -> str:
+    """Return one text for all spellings of a number: 1.50 and 1.5, 100 and 1e2, 0 and -0."""
+    if not number.is_finite():
+        return str(number)
+    return str(_EXACT.normalize(number)) if number else "0"
 
 
 def expect_json(conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
@@ -26,59 +40,95 @@ def expect_json(conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
 
 def read_json(conversion: Conversion, text: str) -> Meaning:
     """json keeps its text; jsonb keeps what the text means, with the last of doubled keys."""
-    if conversion.type.base == "json":
-        return text
-    return _canonical(json.loads(text, parse_int=Decimal, parse_float=Decimal))
+    return text if conversion.type.base == "json" else "".join(_spell_document(_load(text)))
 
 
-def _canonical(value: object) -> object:
-    if isinstance(value, dict):
-        return frozenset((key, _canonical(item)) for key, item in value.items())
-    if isinstance(value, list):
-        return ("list", *(_canonical(item) for item in value))
-    # True equals 1 in Python and not in JSON.
-    return ("bool", value) if isinstance(value, bool) else value
+def _load(text: str) -> object:
+    try:
+        return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+    except RecursionError:
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(_DEEPEST_NESTING)
+        try:
+            return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+        finally:
+            sys.setrecursionlimit(limit)
 
 
-class _Unspoken:
-    """Equal to everything: documents inside arrays, whose spelling two readers need not share."""
+def _spell_document(document: object) -> Iterator[str]:
+    """Yield the pieces of one text for all spellings of a document: keys sorted, no blanks between."""
+    pending = [document]  # instead of recursion, whatever the nesting
+    while pending:
+        match pending.pop():
+            case _Mark() as mark:
+                yield mark
+            case dict() as members:
+                yield "{"
+                pending.append(_Mark("}"))
+                for key in sorted(members, reverse=True):
+                    pending += [_Mark(","), members[key], _Mark(json.dumps(key) + ":")]
+            case list() as items:
+                yield "["
+                pending.append(_Mark("]"))
+                for item in reversed(items):
+                    pending += [_Mark(","), item]
+            case Decimal() as number:
+                yield spell_number(number)
+            case rest:
+                yield json.dumps(rest)
 
-    def __eq__(self, other: object) -> bool:
-        return other is not None
 
-    def __hash__(self) -> int:
-        return 0
+class _Mark(str):
+    """Punctuation, which stands for itself."""
+
+    __slots__ = ()
 
 
-UNSPOKEN = _Unspoken()
+# --- arrays --------------------------------------------------------------------------------------
 
 
 def expect_array(conversion: Conversion, cell: Cell, _zone_name: str) -> Meaning:
-    text = words(cell)
-    if conversion.type.element in ("json", "jsonb"):
-        return UNSPOKEN
+    """Return a JSON array as PostgreSQL's literal, which its own functions then bring into their spelling.
+
+    Anything else is PostgreSQL's literal already.
+    """
+    text = words(cell).strip()
     try:
-        items = json.loads(text, parse_int=Decimal, parse_float=Decimal)
+        is_array = isinstance(_load(text), list)
     except json.JSONDecodeError:
-        return text
-    if not isinstance(items, list):
-        return text
-    return UNSPOKEN if _holds_object(items) else _braces(items)
+        is_array = False
+    return _braces(text, holds_documents=conversion.type.element in ("json", "jsonb")) if is_array else text
 
 
-def _holds_object(item: object) -> bool:
-    return isinstance(item, dict) or (isinstance(item, list) and any(map(_holds_object, item)))
+def _braces(array: str, *, holds_documents: bool) -> str:
+    items = []
+    for item in _split(array):
+        if item == "null":
+            items.append("NULL")
+        elif item.startswith("[") and not holds_documents:
+            items.append(_braces(item, holds_documents=False))
+        else:
+            spelled = json.loads(item) if item.startswith('"') and not holds_documents else item
+            items.append('"' + spelled.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    return "{" + ",".join(items) + "}"
 
 
-def _braces(item: object) -> str:
-    match item:
-        case None:
-            return "NULL"
-        case list():
-            return "{" + ",".join(map(_braces, item)) + "}"
-        case str() | Decimal():
-            escaped = "".join("\\" + letter if letter in '"\\' else letter for letter in str(item))
-            return f'"{escaped}"'
-        case bool():
-            return str(item).lower()
-    raise TypeError(f"no array item: {item!r}")
+def _split(array: str) -> Iterator[str]:
+    """Yield the items of a JSON array as they are spelled: what lies between its own commas."""
+    depth = start = 0
+    is_string = is_escaped = False
+    for position, character in enumerate(array):
+        if is_string:
+            is_string = is_escaped or character != '"'
+            is_escaped = character == "\\" and not is_escaped
+        elif character == '"':
+            is_string = True
+        elif character in "[{":
+            depth += 1
+            start = position + 1 if depth == 1 else start
+        elif character in "]}" or (character == "," and depth == 1):
+            is_last = character != "," and depth == 1
+            if (is_last or character == ",") and (item := array[start:position].strip()):
+                yield item
+            start = position + 1 if character == "," else start
+            depth -= character != ","

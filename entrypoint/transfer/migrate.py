@@ -33,6 +33,7 @@ from entrypoint.transfer.mapped import list_unfit_defaults
 from entrypoint.transfer.matching import find_matches
 from entrypoint.transfer.merge import CONFLICT_REMEDY
 from entrypoint.transfer.plan import make_plan
+from entrypoint.transfer.readings import Sides
 from entrypoint.transfer.untouched import note_untouched
 from entrypoint.transfer.verdict import describe_difference
 from entrypoint.transfer.verify import verify_load
@@ -142,10 +143,11 @@ def _foresee_conflicts(
 ) -> Plan:
     """Return the plan with what ON_CONFLICT would do: a refusal under `fail`, else a note."""
     refusals, notes = [], list(judged.plan.notes)
+    sides = _face(connection, source, judged, settings)
     for table in judged.plan.tables:
         if not table.key or not catalog.has_rows(connection, table.target):
             continue
-        verdict = compare_table(connection, source, table, judged.faces, timezone=settings.source_timezone)
+        verdict = compare_table(sides, table)
         conflicts = verdict.differing - verdict.missing
         if conflicts and settings.on_conflict == "fail":
             refusals.append(
@@ -219,6 +221,8 @@ def migrate_source(
             result,
             mode=settings.verify,
             timezone=settings.source_timezone,
+            mapping=settings.mapping,
+            only=only,
         )
         log.get_logger().info(
             "load_verified",
@@ -276,6 +280,12 @@ def _load(
         raise PlanRefusedError(refusals, where=str(source.path), document=document) from None
 
 
+def _face(
+    connection: psycopg.Connection[Any], source: SourceDatabase, judged: Judged, settings: Settings
+) -> Sides:
+    return Sides(connection=connection, source=source, faces=judged.faces, timezone=settings.source_timezone)
+
+
 def _group_by_way(ways: dict[str, str]) -> dict[str, list[str]]:
     """Return the tables by how they were verified: `full`, `sample` or `counts`."""
     return {way: [name for name, used in ways.items() if used == way] for way in sorted(set(ways.values()))}
@@ -295,9 +305,7 @@ def verify_source(connection: psycopg.Connection[Any], path: Path, settings: Set
         _configure_session(connection, settings)
         judged = examine(connection, source, settings)
         verdicts = {
-            table.source.name: compare_table(
-                connection, source, table, judged.faces, timezone=settings.source_timezone
-            )
+            table.source.name: compare_table(_face(connection, source, judged, settings), table)
             for table in judged.plan.tables
         }
     return {

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from entrypoint.transfer.cells import VALUE_WIDTH
 
 
+class OutOfTimeError(Exception):
+    """A comparison was given a limit and has passed it; what it found so far is void."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """A cell, or a row (`column` None), that PostgreSQL holds otherwise than the source."""
@@ -27,8 +31,10 @@ class Verdict:
 
     Attributes:
         rows: compared.
-        differing: of those, the ones with a difference or without a counterpart.
+        differing: of those, the ones with a difference or without a counterpart; rows of PostgreSQL's
+            without a counterpart too, where there should be none.
         missing: of those, the ones without a counterpart.
+        kept: of those, the ones whose counterpart stood in PostgreSQL before this transaction.
         differences: the first few.
     """
 
@@ -36,6 +42,7 @@ class Verdict:
     differing: int
     differences: tuple[Difference, ...]
     missing: int = 0
+    kept: int = 0
 
 
 def describe_difference(difference: Difference) -> str:

@@ -1,31 +1,56 @@
 """Hold what stands in PostgreSQL against what was read, before the commit.
 
-Owns the verdict: rows are counted always, cells are compared as VERIFY says, and a difference raises, so
-that the caller's rollback undoes the load.
+Owns the verdict: the plan is held against the source's catalog and rows are counted always, cells are
+compared as VERIFY says, and a difference raises, so that the caller's rollback undoes the load.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import psycopg
+from psycopg import sql
 
 from entrypoint.errors import SourceRefusedError
+from entrypoint.mapping import Mapping
 from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
-from entrypoint.postgres.catalog import count_rows
+from entrypoint.postgres.catalog import own_rows
 from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.compare import compare_table
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.verdict import Verdict, describe_difference
+from entrypoint.transfer.coverage import find_omissions
+from entrypoint.transfer.readings import WRITTEN_HERE, Sides
+from entrypoint.transfer.verdict import OutOfTimeError, Verdict, describe_difference
 
 VerifyMode = Literal["auto", "counts", "full"]
+Way = Literal["counts", "full", "sample"]
 
-# What a cell costs on both sides together, measured on two cores; only `auto` goes by it.
-_SECONDS_A_CELL = 4e-6
+# What `auto` may spend on comparing every cell.
 _FREE_SECONDS = 1.0
 _SHARE_OF_LOAD = 0.2
 _SAMPLE_ROWS = 200
+
+# What a cell costs on both sides together, until this machine has shown it on so many cells.
+_SECONDS_A_CELL = 4e-6
+_CELLS_MEASURED = 5000
+
+_TABLES_SHOWN = 3
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How fast cells are compared here."""
+
+    cells: int = 0
+    seconds: float = 0.0
+
+    def foresee(self, cells: int) -> float:
+        """Return the seconds that so many cells will take."""
+        is_known = self.cells >= _CELLS_MEASURED
+        return cells * (self.seconds / self.cells if is_known else _SECONDS_A_CELL)
 
 
 def verify_load(
@@ -37,6 +62,8 @@ def verify_load(
     *,
     mode: VerifyMode,
     timezone: str,
+    mapping: Mapping,
+    only: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Hold every table against the source and return what was compared, for the report.
 
@@ -48,67 +75,103 @@ def verify_load(
         result: what the load says it did.
         mode: `counts`; `full`, every cell; `auto`, every cell while that is cheap, else a sample.
         timezone: of naive timestamps going into timestamptz.
+        mapping: of the mapping file.
+        only: source tables the plan was restricted to; empty for all.
 
     Raises:
         SourceRefusedError: a difference, with the first few cells.
     """
     started = time.monotonic()
-    _verify_counts(connection, plan, result)
+    limit = started + max(_FREE_SECONDS, _SHARE_OF_LOAD * result.seconds)
+    sides = Sides(connection=connection, source=source, faces=faces, timezone=timezone)
+    problems = find_omissions(source, plan, mapping, only=only)
+    miscounted = dict(_count_tables(connection, plan, result))
+    problems += miscounted.values()
     cells = 0
-    ways: dict[str, str] = {}
-    if mode == "counts":
-        return {"mode": mode, "cells": 0, "tables": ways}
-    budget = started + max(_FREE_SECONDS, _SHARE_OF_LOAD * result.seconds)
-    for table, outcome in zip(plan.tables, result.tables, strict=True):
-        cost = table.rows_taken * len(table.columns) * _SECONDS_A_CELL
-        is_full = mode == "full" or time.monotonic() + cost < budget
-        if not is_full and not table.key:
-            ways[table.source.name] = "counts"
-            continue
-        verdict = compare_table(
-            connection,
-            source,
-            table,
-            faces,
-            timezone=timezone,
-            sample=None if is_full else _SAMPLE_ROWS,
-            is_alone=not outcome.standing,
-        )
-        _require_agreement(verdict, table, outcome, is_full=is_full)
+    pace = _Pace()
+    ways: dict[str, Way] = {table.source.name: "counts" for table in plan.tables}
+    pairs = zip(plan.tables, result.tables, strict=True)
+    # Small tables first: then the time that is given reaches for most of them.
+    for table, outcome in sorted(pairs, key=lambda pair: _count_cells(pair[0])):
+        if mode == "counts":
+            break
+        name = table.source.name
+        is_due = mode == "full" or name in miscounted
+        verdict, ways[name] = _compare(sides, table, outcome, pace, limit=None if is_due else limit)
+        problems += _find_disagreement(verdict, table, outcome, ways[name])
         cells += verdict.rows * len(table.columns)
-        ways[table.source.name] = "full" if is_full else "sample"
-    return {"mode": mode, "cells": cells, "tables": ways}
+    if problems:
+        rest = len(problems) - _TABLES_SHOWN
+        raise SourceRefusedError(
+            "verification found a difference: "
+            + "; ".join(problems[:_TABLES_SHOWN])
+            + (f"; and {rest} more" if rest > 0 else ""),
+            remedy="nothing was kept, the source is untouched; see what else changes these rows "
+            "(triggers, rules, functions in constraints, other sessions), or report this",
+        )
+    return {
+        "mode": mode,
+        "cells": cells,
+        "seconds": round(time.monotonic() - started, 3),
+        "tables": ways,
+    }
 
 
-def _verify_counts(connection: psycopg.Connection[Any], plan: Plan, result: LoadResult) -> None:
-    """Hold every table's row count against what it held before and what was inserted."""
-    wrong = []
+def _count_cells(table: TablePlan) -> int:
+    return table.rows_taken * len(table.columns)
+
+
+def _compare(
+    sides: Sides, table: TablePlan, outcome: TableResult, pace: _Pace, *, limit: float | None
+) -> tuple[Verdict, Way]:
+    """Compare every cell, or a sample of rows where that would not end before `limit`."""
+    started = time.monotonic()
+    if limit is None or started + pace.foresee(_count_cells(table)) < limit:
+        try:
+            verdict = compare_table(replace(sides, deadline=limit), table, is_alone=not outcome.standing)
+        except OutOfTimeError:
+            pass
+        else:
+            pace.cells += _count_cells(table)
+            pace.seconds += time.monotonic() - started
+            return verdict, "full"
+    return compare_table(sides, table, sample=_SAMPLE_ROWS), "sample"
+
+
+def _count_tables(
+    connection: psycopg.Connection[Any], plan: Plan, result: LoadResult
+) -> Iterator[tuple[str, str]]:
+    """Yield the tables whose rows, or whose rows written here, are not as many as the load accounts for."""
     for table, outcome in zip(plan.tables, result.tables, strict=True):
-        found = count_rows(connection, table.target)
+        row = connection.execute(
+            sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} t").format(
+                WRITTEN_HERE, own_rows(table.target)
+            )
+        ).fetchone()
+        assert row is not None
+        found, written = row
         accounted = outcome.inserted + outcome.unchanged + outcome.preserved + outcome.overwritten
         if found != outcome.standing + outcome.inserted or accounted != table.rows - table.rejected:
-            wrong.append(
+            yield (
+                table.source.name,
                 f"{outcome.target} holds {found} rows where {outcome.standing} stood "
-                f"and {outcome.inserted} of {table.rows_taken} were inserted"
+                f"and {outcome.inserted} of {table.rows_taken} were inserted",
             )
-    if wrong:
-        raise _refuse("; ".join(wrong))
+        elif written != outcome.inserted + outcome.overwritten:
+            yield (
+                table.source.name,
+                f"{written} rows of {outcome.target} were written where {outcome.inserted} were inserted "
+                f"and {outcome.overwritten} overwritten",
+            )
 
 
-def _require_agreement(verdict: Verdict, table: TablePlan, outcome: TableResult, *, is_full: bool) -> None:
-    """Allow as many differing rows as were preserved: those are PostgreSQL's own, on purpose."""
-    allowed = outcome.preserved - table.stood_for
-    is_agreed = verdict.differing <= allowed
-    if is_full:
-        is_agreed = verdict.differing == allowed and verdict.rows == table.rows_taken
-    if not is_agreed:
-        shown = "; ".join(describe_difference(difference) for difference in verdict.differences)
-        raise _refuse(f"{verdict.differing} of {verdict.rows} row(s) of {outcome.table} differ: {shown}")
-
-
-def _refuse(what: str) -> SourceRefusedError:
-    return SourceRefusedError(
-        f"verification found a difference: {what}",
-        remedy="nothing was kept, the source is untouched; see what else changes these rows "
-        "(triggers, rules, other sessions), or report this",
-    )
+def _find_disagreement(verdict: Verdict, table: TablePlan, outcome: TableResult, way: Way) -> list[str]:
+    """Return what differs otherwise than by being preserved: such rows are PostgreSQL's own, on purpose."""
+    preserved = outcome.preserved - table.stood_for
+    is_agreed = verdict.differing == verdict.kept <= preserved and not verdict.missing
+    if way == "full" and verdict.rows != table.rows_taken:
+        return [f"{verdict.rows} rows of {outcome.table} were read where {table.rows_taken} were counted"]
+    if is_agreed:
+        return []
+    shown = "; ".join(describe_difference(difference) for difference in verdict.differences)
+    return [f"{verdict.differing} of {verdict.rows} row(s) of {outcome.table} differ: {shown}"]

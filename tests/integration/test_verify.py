@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from entrypoint.errors import SourceRefusedError
+from entrypoint.mapping import Mapping
 from entrypoint.model import LoadResult, Plan
 from entrypoint.progress import ProgressReporter
 from entrypoint.settings import Settings, load_settings
@@ -136,7 +137,16 @@ def check(
     result: LoadResult,
     mode: VerifyMode,
 ) -> dict[str, Any]:
-    return verify_load(connection, source, judged.plan, judged.faces, result, mode=mode, timezone="UTC")
+    return verify_load(
+        connection,
+        source,
+        judged.plan,
+        judged.faces,
+        result,
+        mode=mode,
+        timezone="UTC",
+        mapping=Mapping(),
+    )
 
 
 def count_cells(plan: Plan) -> int:
