@@ -57,21 +57,21 @@ def _load(text: str) -> object:
 
 def _spell_document(document: object) -> Iterator[str]:
     """Yield the pieces of one text for all spellings of a document: keys sorted, no blanks between."""
-    pending = [document]  # instead of recursion, whatever the nesting
+    pending: list[object] = [document]  # instead of recursion, whatever the nesting
     while pending:
         match pending.pop():
             case _Mark() as mark:
                 yield mark
             case dict() as members:
-                yield "{"
-                pending.append(_Mark("}"))
-                for key in sorted(members, reverse=True):
-                    pending += [_Mark(","), members[key], _Mark(json.dumps(key) + ":")]
+                parts: list[object] = [_Mark("{")]
+                for key in sorted(members):
+                    parts += [_Mark("," * (len(parts) > 1) + json.dumps(key) + ":"), members[key]]
+                pending += [_Mark("}"), *reversed(parts)]
             case list() as items:
-                yield "["
-                pending.append(_Mark("]"))
-                for item in reversed(items):
-                    pending += [_Mark(","), item]
+                parts = [_Mark("[")]
+                for item in items:
+                    parts += [_Mark("," * (len(parts) > 1)), item]
+                pending += [_Mark("]"), *reversed(parts)]
             case Decimal() as number:
                 yield spell_number(number)
             case rest:

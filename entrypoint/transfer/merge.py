@@ -28,8 +28,14 @@ CONFLICT_REMEDY = (
 _KEYS_SHOWN = 3
 _STAGING = sql.Identifier("pg_temp", "entrypoint_staging")
 
-# Types whose `=` holds for values a reader would tell apart: case, trailing blanks, spelling.
-_LOOSELY_EQUAL = frozenset({"citext", "bpchar"})
+# Types whose `=` holds for nothing but the same value: not for 0 and -0, 1 day and 24 hours, blanks at the end,
+# or texts that a collation takes for the same. The others are compared by their text.
+_EXACTLY_EQUAL = frozenset(
+    {
+        *("bool", "int2", "int4", "int8", "numeric", "uuid", "bytea", "jsonb"),
+        *("date", "time", "timestamp", "timestamptz"),
+    }
+)
 
 
 def merge_rows(
@@ -151,7 +157,7 @@ def _overwrite(connection: psycopg.Connection[Any], table: TablePlan) -> int:
     changeable = [
         column
         for column in table.columns
-        if (column.target.name not in table.key or column.target.type.base in _LOOSELY_EQUAL)
+        if (column.target.name not in table.key or column.target.type.base not in _EXACTLY_EQUAL)
         and column.target.identity != "a"
     ]
     return connection.execute(
@@ -229,9 +235,10 @@ def _same_row(columns: tuple[ColumnPlan, ...]) -> sql.Composed:
 
 def _same_cell(column: ColumnPlan) -> sql.Composed:
     name = column.target.name
-    is_exact = column.target.type.has_equality and column.target.type.base not in _LOOSELY_EQUAL
     template = (
-        "{} IS NOT DISTINCT FROM {}" if is_exact else '{}::text COLLATE "C" IS NOT DISTINCT FROM {}::text'
+        "{} IS NOT DISTINCT FROM {}"
+        if column.target.type.base in _EXACTLY_EQUAL
+        else '{}::text COLLATE "C" IS NOT DISTINCT FROM {}::text'
     )
     return sql.SQL(template).format(sql.Identifier("t", name), sql.Identifier("s", name))
 

@@ -61,7 +61,8 @@ def compare_multiset(sides: Sides, table: TablePlan, *, is_alone: bool) -> Verdi
             if _choose_part(digest, passes) == part and (is_alone or digest in counts):
                 counts[digest] -= 1
         uneven.add(counts)
-    differing = uneven.missing + (uneven.extra if is_alone else 0)
+    # A changed row is one that is missing and one too many.
+    differing = max(uneven.missing, uneven.extra) if is_alone else uneven.missing
     return Verdict(
         rows=table.rows_taken,
         differing=differing,

@@ -30,6 +30,8 @@ from entrypoint.transfer.verdict import Difference, OutOfTimeError
 BATCH_ROWS = 2000
 _BATCH_BYTES = 8 * 1024 * 1024
 
+_CELLS_SHOWN = 3
+
 # True for a row of `t` that this transaction wrote. Rows of others that came later than its number was given
 # are not seen: the load gets it after it has locked the tables (manual, "System Columns").
 WRITTEN_HERE = sql.SQL("age(t.xmin) <= 0")
@@ -194,13 +196,13 @@ def compare_rows(table: TablePlan, key: str, meanings: Sequence[Meaning], found:
 
 
 def show_row(table: TablePlan, meanings: Sequence[Meaning]) -> str:
-    """Return a row for a reader, without what is NULL."""
-    cells = zip(table.columns, meanings, strict=True)
-    return ", ".join(
+    """Return the first few cells of a row that are not NULL, for a reader."""
+    shown = [
         f"{column.target.name}={show_pair(_show(column, meaning), None)[0]}"
-        for column, meaning in cells
+        for column, meaning in zip(table.columns, meanings, strict=True)
         if meaning is not None
-    )
+    ]
+    return ", ".join([*shown[:_CELLS_SHOWN], *(["…"] if len(shown) > _CELLS_SHOWN else [])])
 
 
 @dataclass(frozen=True, slots=True)

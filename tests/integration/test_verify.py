@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from entrypoint.errors import SourceRefusedError
-from entrypoint.mapping import Mapping
-from entrypoint.model import LoadResult, Plan
-from entrypoint.progress import ProgressReporter
-from entrypoint.settings import Settings, load_settings
-from entrypoint.sqlite.source import SourceDatabase, open_source
-from entrypoint.transfer.census import Judged
-from entrypoint.transfer.load import load_rows
-from entrypoint.transfer.migrate import examine, verify_source
-from entrypoint.transfer.verify import VerifyMode, verify_load
+from entrypoint.model import Plan
+from entrypoint.transfer.migrate import verify_source
+from entrypoint.transfer.verify import VerifyMode
+from tests.loading import make_settings
 from tests.servers import Database
+from tests.verifying import loaded
 
 TARGET = """
 CREATE TYPE mood AS ENUM ('calm', 'it''s "odd"');
@@ -106,49 +99,6 @@ def make_source(path: Path, *, more: int = 0) -> None:
     connection.close()
 
 
-@contextmanager
-def loaded(
-    database: Database, path: Path
-) -> Iterator[tuple[psycopg.Connection[Any], SourceDatabase, Judged, LoadResult]]:
-    """Load into a transaction that is never committed."""
-    settings = make_settings(database)
-    with (
-        database.connect() as connection,
-        open_source(path, is_for_migration=True) as source,
-        connection.transaction(force_rollback=True),
-    ):
-        connection.execute("SET LOCAL TimeZone = 'UTC'")
-        judged = examine(connection, source, settings)
-        assert judged.plan.refusals == ()
-        result = load_rows(
-            connection, source, judged.plan, judged.faces, on_conflict="preserve", progress=ProgressReporter()
-        )
-        yield connection, source, judged, result
-
-
-def make_settings(database: Database) -> Settings:
-    return load_settings({"DATABASE_URL": database.url}, {})
-
-
-def check(
-    connection: psycopg.Connection[Any],
-    source: SourceDatabase,
-    judged: Judged,
-    result: LoadResult,
-    mode: VerifyMode,
-) -> dict[str, Any]:
-    return verify_load(
-        connection,
-        source,
-        judged.plan,
-        judged.faces,
-        result,
-        mode=mode,
-        timezone="UTC",
-        mapping=Mapping(),
-    )
-
-
 def count_cells(plan: Plan) -> int:
     return sum(table.rows * len(table.columns) for table in plan.tables)
 
@@ -157,9 +107,9 @@ def count_cells(plan: Plan) -> int:
 def test_a_faithful_load_is_found_equal(database: Database, tmp_path: Path, mode: VerifyMode) -> None:
     database.execute(TARGET)
     make_source(tmp_path / "a.db")
-    with loaded(database, tmp_path / "a.db") as (connection, source, judged, result):
-        verified = check(connection, source, judged, result, mode)
-        assert verified["cells"] == count_cells(judged.plan)
+    with loaded(database, tmp_path / "a.db") as load:
+        verified = load.verify(mode)
+        assert verified["cells"] == count_cells(load.plan)
         assert set(verified["tables"].values()) == {"full"}
 
 
@@ -190,10 +140,10 @@ CORRUPTIONS = {
 def test_one_changed_cell_is_named(database: Database, tmp_path: Path, column: str) -> None:
     database.execute(TARGET)
     make_source(tmp_path / "a.db")
-    with loaded(database, tmp_path / "a.db") as (connection, source, judged, result):
-        connection.execute(f"UPDATE things SET {column} = {CORRUPTIONS[column]} WHERE id = 1".encode())
+    with loaded(database, tmp_path / "a.db") as load:
+        load.connection.execute(f"UPDATE things SET {column} = {CORRUPTIONS[column]} WHERE id = 1".encode())
         with pytest.raises(SourceRefusedError, match=rf"things\.{column} \(id=1\)") as refused:
-            check(connection, source, judged, result, "full")
+            load.verify("full")
         assert refused.value.exit_code == 65
 
 
@@ -213,10 +163,10 @@ CHANGES: dict[str, str] = {
 def test_every_kind_of_change_is_found(database: Database, tmp_path: Path, change: str) -> None:
     database.execute(TARGET)
     make_source(tmp_path / "a.db")
-    with loaded(database, tmp_path / "a.db") as (connection, source, judged, result):
-        connection.execute(CHANGES[change].encode())
+    with loaded(database, tmp_path / "a.db") as load:
+        load.connection.execute(CHANGES[change].encode())
         with pytest.raises(SourceRefusedError, match="verification found a difference"):
-            check(connection, source, judged, result, "full")
+            load.verify("full")
 
 
 def test_preserved_rows_are_no_difference_and_others_are(database: Database, tmp_path: Path) -> None:
@@ -224,24 +174,26 @@ def test_preserved_rows_are_no_difference_and_others_are(database: Database, tmp
         TARGET + "INSERT INTO pairs VALUES (1, 'b1', 'ours'), (2, 'b2', 'note'), (77, 'x', 'ours')"
     )
     make_source(tmp_path / "a.db")
-    with loaded(database, tmp_path / "a.db") as (connection, source, judged, result):
-        counts = {table.table: (table.inserted, table.unchanged, table.preserved) for table in result.tables}
+    with loaded(database, tmp_path / "a.db") as load:
+        counts = {
+            table.table: (table.inserted, table.unchanged, table.preserved) for table in load.result.tables
+        }
         assert counts["pairs"] == (3, 1, 1)
-        check(connection, source, judged, result, "full")
-        connection.execute("UPDATE pairs SET note = 'bent' WHERE a = 4")
+        load.verify("full")
+        load.connection.execute("UPDATE pairs SET note = 'bent' WHERE a = 4")
         with pytest.raises(SourceRefusedError, match=r"pairs"):
-            check(connection, source, judged, result, "full")
+            load.verify("full")
 
 
 def test_batches_lose_no_row(database: Database, tmp_path: Path) -> None:
     database.execute(TARGET)
     make_source(tmp_path / "a.db", more=5000)
-    with loaded(database, tmp_path / "a.db") as (connection, source, judged, result):
-        verified = check(connection, source, judged, result, "full")
-        assert verified["cells"] == count_cells(judged.plan)
-        connection.execute("UPDATE pairs SET note = 'bent' WHERE a = 5004")
+    with loaded(database, tmp_path / "a.db") as load:
+        verified = load.verify("full")
+        assert verified["cells"] == count_cells(load.plan)
+        load.connection.execute("UPDATE pairs SET note = 'bent' WHERE a = 5004")
         with pytest.raises(SourceRefusedError, match="a=5004"):
-            check(connection, source, judged, result, "full")
+            load.verify("full")
 
 
 def test_verify_compares_a_source_afterwards_and_writes_nothing(database: Database, tmp_path: Path) -> None:
@@ -272,8 +224,8 @@ def test_cells_of_awkward_classes_are_found_equal(database: Database, tmp_path: 
         )
         writing.execute("INSERT INTO keyless VALUES ('[{}]', 'a'), (NULL, 'b')")
     writing.close()
-    with loaded(database, tmp_path / "a.db") as (connection, source, judged, result):
-        check(connection, source, judged, result, "full")
-        connection.execute("UPDATE odd SET raw = raw || 'x'")
+    with loaded(database, tmp_path / "a.db") as load:
+        load.verify("full")
+        load.connection.execute("UPDATE odd SET raw = raw || 'x'")
         with pytest.raises(SourceRefusedError, match=r"odd\.raw"):
-            check(connection, source, judged, result, "full")
+            load.verify("full")
