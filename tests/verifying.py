@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,8 +54,15 @@ class Loaded:
 
 
 @contextmanager
-def loaded(database: Database, path: Path, *, mapping: str = "", **variables: str) -> Iterator[Loaded]:
-    """Load into a transaction that is never committed."""
+def loaded(
+    database: Database,
+    path: Path,
+    *,
+    mapping: str = "",
+    before: Callable[[psycopg.Connection[Any]], None] = lambda _connection: None,
+    **variables: str,
+) -> Iterator[Loaded]:
+    """Load into a transaction that is never committed; `before` is called when it has begun."""
     settings = make_settings(database, mapping=mapping, **variables)
     with (
         database.connect() as connection,
@@ -63,6 +70,7 @@ def loaded(database: Database, path: Path, *, mapping: str = "", **variables: st
         connection.transaction(force_rollback=True),
     ):
         connection.execute("SET LOCAL TimeZone = 'UTC'")
+        before(connection)
         judged = examine(connection, source, settings)
         assert judged.plan.refusals == ()
         result = load_rows(

@@ -28,8 +28,8 @@ CONFLICT_REMEDY = (
 _KEYS_SHOWN = 3
 _STAGING = sql.Identifier("pg_temp", "entrypoint_staging")
 
-# Types whose `=` holds for nothing but the same value: not for 0 and -0, 1 day and 24 hours, blanks at the end,
-# or texts that a collation takes for the same. The others are compared by their text.
+# Types whose `=` holds for nothing but the same value: not for 0 and -0, 1 day and 24 hours, blanks at the
+# end, or texts that a collation takes for the same. The others are compared by their text.
 _EXACTLY_EQUAL = frozenset(
     {
         *("bool", "int2", "int4", "int8", "numeric", "uuid", "bytea", "jsonb"),

@@ -32,9 +32,12 @@ _BATCH_BYTES = 8 * 1024 * 1024
 
 _CELLS_SHOWN = 3
 
-# True for a row of `t` that this transaction wrote. Rows of others that came later than its number was given
-# are not seen: the load gets it after it has locked the tables (manual, "System Columns").
-WRITTEN_HERE = sql.SQL("age(t.xmin) <= 0")
+# True for a row of `t` that this transaction wrote. Others may have begun and committed after it got its
+# number (manual, "System Columns" and "Transaction ID and Snapshot Information Functions").
+WRITTEN_HERE = sql.SQL(
+    "(age(t.xmin) <= 0 AND 'in progress' IS NOT DISTINCT FROM"
+    " pg_xact_status((pg_current_xact_id_if_assigned()::text::numeric - age(t.xmin))::text::xid8))"
+)
 
 Row = tuple[Cell, ...]
 Texts = tuple[str | None, ...]
@@ -80,7 +83,7 @@ class Sides:
         with self.connection.cursor(name="entrypoint_verify") as cursor:
             cursor.itersize = max(1, min(BATCH_ROWS, int(_BATCH_BYTES / max(row_bytes, 1))))
             for number, row in enumerate(cursor.execute(statement)):
-                if not number % BATCH_ROWS:
+                if number % BATCH_ROWS == BATCH_ROWS - 1:
                     self._keep_time()
                 yield row
 

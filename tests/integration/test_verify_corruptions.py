@@ -313,3 +313,23 @@ def test_full_gives_way_to_a_sample_once_time_is_up(
         assert load.verify("auto")["tables"] == {"big": "sample", "loose": "sample", "small": "full"}
         assert load.verify("full")["tables"] == {"big": "full", "loose": "full", "small": "full"}
         assert load.verify("counts")["tables"] == {"big": "counts", "loose": "counts", "small": "counts"}
+
+
+def test_rows_that_others_commit_meanwhile_are_not_taken_for_its_own(
+    database: Database, tmp_path: Path
+) -> None:
+    """They have a later number than the transaction that finds them, and were not written by it."""
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection, connection:
+        connection.executescript(
+            "CREATE TABLE t (id PRIMARY KEY, a); INSERT INTO t VALUES (1, 'x'), (2, 'y')"
+        )
+
+    def interfere(connection: psycopg.Connection[Any]) -> None:
+        connection.execute("SELECT pg_current_xact_id()")
+        database.execute("INSERT INTO t VALUES (2, 'theirs'), (3, 'theirs')")
+
+    with loaded(database, tmp_path / "a.db", before=interfere) as load:
+        assert [table.preserved for table in load.result.tables] == [1]
+        assert load.verify("full")["cells"] == 4
+        assert find(load, "UPDATE t SET a = 'bent' WHERE id = 3") is not None
