@@ -32,6 +32,8 @@ class SourceTable:
     Attributes:
         key: the columns that tell its rows apart in reports (the primary key, or empty: the rowid).
         autoincrement: the highest id ever used according to `sqlite_sequence`.
+        unique_keys: the columns of every key and unique index over plain columns and all rows.
+        rowid_alias: the column that is the rowid, and so holds integers alone.
     """
 
     name: str
@@ -39,6 +41,8 @@ class SourceTable:
     key: tuple[str, ...]
     has_rowid: bool
     autoincrement: int | None
+    unique_keys: tuple[tuple[str, ...], ...] = ()
+    rowid_alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +115,49 @@ class TargetColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UniqueKey:
-    """A primary key, unique constraint or unique index over plain columns and all rows."""
+class IndexPart:
+    """One of the things whose values an index keeps apart.
+
+    Attributes:
+        expression: SQL over the table's bare column names.
+        collation: as SQL, where its type has any.
+        column: the column, where it is nothing else.
+        operator: by which the index holds two values equal, as SQL.
+        is_deterministic: its collation, if it has one, holds only equal bytes equal.
+    """
+
+    expression: str
+    collation: str | None
+    column: str | None
+    operator: str
+    is_deterministic: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniqueIndex:
+    """A primary key, unique constraint or unique index that PostgreSQL enforces.
+
+    Attributes:
+        predicate: SQL of the rows it is about; None: all.
+        needs: the table's columns that its parts and its predicate are computed from.
+    """
 
     name: str
-    columns: tuple[str, ...]
+    parts: tuple[IndexPart, ...]
+    predicate: str | None
+    needs: tuple[str, ...]
     is_primary: bool
     is_nulls_not_distinct: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its parts that are plain columns, in its order."""
+        return tuple(part.column for part in self.parts if part.column is not None)
+
+    @property
+    def is_key(self) -> bool:
+        """Whether rows can be matched by it: over plain columns and all rows."""
+        return self.predicate is None and len(self.columns) == len(self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,11 +225,16 @@ class TargetTable:
     is_owned: bool
     has_row_security: bool
     columns: tuple[TargetColumn, ...]
-    unique_keys: tuple[UniqueKey, ...]
+    unique_indexes: tuple[UniqueIndex, ...]
     foreign_keys: tuple[ForeignKey, ...]
     triggers: tuple[Trigger, ...]
     rules: tuple[Rule, ...]
     checks: tuple[Check, ...] = ()
+
+    @property
+    def unique_keys(self) -> tuple[UniqueIndex, ...]:
+        """Those of the unique indexes by which rows can be matched, the primary key first."""
+        return tuple(index for index in self.unique_indexes if index.is_key)
 
     @property
     def qualified_name(self) -> str:

@@ -17,6 +17,7 @@ from entrypoint.progress import ProgressReporter
 from entrypoint.settings import Settings, load_settings
 from entrypoint.sqlite.source import open_source
 from entrypoint.transfer.migrate import Migrated, PlanRefusedError, migrate_source, plan_source
+from tests.programs import Ended, run_program
 from tests.servers import Database
 
 Rows = Iterable[Sequence[Any]]
@@ -77,3 +78,27 @@ def find_refusals(
         assert refused.value.refusals == plan.refusals
         assert database.execute("SELECT count(*) FROM t") == before
     return plan.refusals
+
+
+def plan_notes(
+    database: Database, path: Path, **variables: str
+) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """Return what a dry run refuses and what it notes."""
+    with database.connect() as connection:
+        plan, _ = plan_source(connection, path, make_settings(database, **variables))
+    return plan.refusals, plan.notes
+
+
+def write_source(path: Path, script: str) -> Path:
+    """Write a source by SQL."""
+    connection = apsw.Connection(str(path))
+    with contextlib.closing(connection):
+        connection.execute(script)
+    return path
+
+
+def run_on(database: Database, path: Path, *arguments: str, **settings: str) -> Ended:
+    """Run the program on one source and one database."""
+    return run_program(
+        *arguments, environment={"DATABASE_URL": database.url, "SQLITE_URL": str(path), **settings}
+    )

@@ -15,13 +15,14 @@ from psycopg import sql
 from entrypoint.model import (
     Check,
     ForeignKey,
+    IndexPart,
     Rule,
     TargetColumn,
     TargetSequence,
     TargetTable,
     TargetType,
     Trigger,
-    UniqueKey,
+    UniqueIndex,
 )
 from entrypoint.postgres.queries import load_queries
 
@@ -46,7 +47,7 @@ def read_tables(connection: psycopg.Connection[Any], *, ledger_schema: str) -> t
             is_owned=is_owned,
             has_row_security=has_row_security,
             columns=tuple(parts["columns"][oid]),
-            unique_keys=tuple(parts["unique_keys"][oid]),
+            unique_indexes=tuple(parts["unique_indexes"][oid]),
             foreign_keys=tuple(parts["foreign_keys"][oid]),
             triggers=tuple(parts["triggers"][oid]),
             rules=tuple(parts["rules"][oid]),
@@ -150,12 +151,19 @@ def _decode_modifier(base: str, typmod: int) -> tuple[int, ...]:
     return (typmod,)
 
 
-def _make_unique_key(
-    name: str, is_primary: bool, is_nulls_not_distinct: bool, columns: list[str]
-) -> UniqueKey:
-    return UniqueKey(
+def _make_unique_index(
+    name: str,
+    is_primary: bool,
+    is_nulls_not_distinct: bool,
+    predicate: str | None,
+    parts: list[dict[str, Any]],
+    needs: list[str],
+) -> UniqueIndex:
+    return UniqueIndex(
         name=name,
-        columns=tuple(columns),
+        parts=tuple(IndexPart(**part) for part in parts),
+        predicate=predicate,
+        needs=tuple(needs),
         is_primary=is_primary,
         is_nulls_not_distinct=is_nulls_not_distinct,
     )
@@ -195,7 +203,7 @@ def _make_check(name: str, expression: str, is_validated: bool, columns: list[st
 
 _PARTS: dict[str, Callable[..., Any]] = {
     "columns": _make_column,
-    "unique_keys": _make_unique_key,
+    "unique_indexes": _make_unique_index,
     "foreign_keys": _make_foreign_key,
     "triggers": _make_trigger,
     "rules": _make_rule,

@@ -78,19 +78,51 @@ LEFT JOIN LATERAL (
 WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 
--- name: unique_keys
--- Keys over plain columns and all rows. indnullsnotdistinct came with PostgreSQL 15.
+-- name: unique_indexes
+-- Those that are enforced. Every part with the equality of its operator class (strategy 3 of a B-tree, and of what
+-- GiST keeps apart WITHOUT OVERLAPS). A constraint's index depends on the constraint, which its columns stand for.
+-- indnullsnotdistinct came with PostgreSQL 15.
 SELECT i.indrelid, c.relname, i.indisprimary,
        coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
+       pg_get_expr(i.indpred, i.indrelid, true),
+       part.parts,
        ARRAY(SELECT a.attname::text
-             FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-             WHERE k.position <= i.indnkeyatts
-             ORDER BY k.position)
+             FROM pg_attribute a
+             WHERE a.attrelid = i.indrelid
+               AND (a.attnum IN (SELECT k.attnum
+                                 FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+                                 WHERE k.attnum <> 0 AND k.position <= i.indnkeyatts)
+                    OR (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL) AND a.attnum IN (
+                        SELECT d.refobjsubid
+                        FROM pg_depend d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid))
+             ORDER BY a.attnum)
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = ANY (%(oids)s::oid[])
-  AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object(
+               'expression', pg_get_indexdef(i.indexrelid, k.position::int, true),
+               'collation', quote_ident(ln.nspname) || '.' || quote_ident(l.collname),
+               'column', a.attname,
+               'operator', coalesce('OPERATOR(' || quote_ident(o.nspname) || '.' || o.oprname || ')', '='),
+               'is_deterministic', coalesce(l.collisdeterministic, true)) ORDER BY k.position) AS parts
+    FROM unnest(i.indkey::smallint[], i.indclass::oid[], i.indcollation::oid[])
+         WITH ORDINALITY AS k (attnum, opclass, coll, position)
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum <> 0
+    LEFT JOIN pg_collation l ON l.oid = k.coll
+    LEFT JOIN pg_namespace ln ON ln.oid = l.collnamespace
+    LEFT JOIN LATERAL (
+        SELECT n.nspname, o.oprname
+        FROM pg_opclass oc
+        JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
+         AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
+        JOIN pg_operator o ON o.oid = ao.amopopr
+        JOIN pg_namespace n ON n.oid = o.oprnamespace
+        WHERE oc.oid = k.opclass
+        LIMIT 1) o ON true
+    WHERE k.position <= i.indnkeyatts) part
+WHERE i.indrelid = ANY (%(oids)s::oid[]) AND i.indisunique AND i.indisvalid
 ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, c.relname
 
 -- name: foreign_keys

@@ -66,7 +66,7 @@ def find_invalid(
                 ).fetchall()
             return dict(found)
         except psycopg.Error as error:
-            if not _is_verdict(error):
+            if not is_verdict(error):
                 raise
             # an input function that does not report softly
     # The name comes from the catalog through format_type, which quotes it as SQL. json_to_recordset reads a
@@ -109,7 +109,8 @@ def _find_test(target: TargetType) -> LiteralString | None:
     return None
 
 
-def _is_verdict(error: psycopg.Error) -> bool:
+def is_verdict(error: psycopg.Error) -> bool:
+    """Tell whether an error is PostgreSQL's answer about a value, no lost connection, lock or limit."""
     is_forbidden = isinstance(error, psycopg.errors.InsufficientPrivilege)
     state = error.sqlstate or ""
     return (state[:2] in _VERDICT_CLASSES or state == _INTERNAL_ERROR) and not is_forbidden
@@ -120,7 +121,7 @@ def _bisect(connection: psycopg.Connection[Any], query: sql.Composed, texts: Seq
         with connection.transaction():
             connection.execute(query, (list(texts),))
     except psycopg.Error as error:
-        if not _is_verdict(error):
+        if not is_verdict(error):
             raise
         if len(texts) == 1:
             return {texts[0]: error.diag.message_primary or str(error)}

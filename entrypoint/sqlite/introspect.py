@@ -98,6 +98,32 @@ def _read_table(
         if hidden != 1
     )
     key = tuple(str(row[0]) for row in sorted((row for row in rows if row[2]), key=lambda row: int(row[2])))
+    unique_keys, has_key_index = _read_unique_keys(connection, name)
+    is_alias = len(key) == 1 and not is_without_rowid and not has_key_index
     return SourceTable(
-        name=name, columns=columns, key=key, has_rowid=not is_without_rowid, autoincrement=counter
+        name=name,
+        columns=columns,
+        key=key,
+        has_rowid=not is_without_rowid,
+        autoincrement=counter,
+        unique_keys=((key,) if key else ()) + unique_keys,
+        rowid_alias=key[0] if is_alias else None,
     )
+
+
+def _read_unique_keys(connection: apsw.Connection, table: str) -> tuple[tuple[tuple[str, ...], ...], bool]:
+    """Return the columns of each unique index over plain columns and all rows.
+
+    And whether one of all indexes is the primary key's: a primary key without an index is the rowid.
+    """
+    indexes = connection.execute(
+        'SELECT name, origin FROM pragma_index_list(?) WHERE "unique" AND NOT partial', (table,)
+    ).fetchall()
+    keys = []
+    for index, _ in indexes:
+        parts = connection.execute(
+            "SELECT name FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno", (index,)
+        ).fetchall()
+        if all(name is not None for (name,) in parts):
+            keys.append(tuple(str(name) for (name,) in parts))
+    return tuple(keys), any(origin == "pk" for _, origin in indexes)

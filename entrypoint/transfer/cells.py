@@ -111,7 +111,7 @@ def read_examples(
         condition: SQL over the table.
         expressions: SQL to evaluate in the first of these rows.
     """
-    cells = _key_cells(table)
+    cells = key_cells(table)
     parts = [part for cell in cells.values() for part in (f"typeof({cell})", raw_cell(cell))]
     rows = source.connection.execute(
         f"SELECT {', '.join([*parts, *expressions]) or '1'} FROM {quote(table.name)} WHERE {condition}"
@@ -144,7 +144,7 @@ def _find_rowid_name(table: SourceTable) -> str | None:
     return next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
 
 
-def _key_cells(table: SourceTable) -> dict[str, str]:
+def key_cells(table: SourceTable) -> dict[str, str]:
     """Return the SQL of a row's key cells by name: the primary key, else the rowid by a name that is free."""
     if table.key:
         return {name: f"(+{quote(name)})" for name in table.key}

@@ -27,8 +27,10 @@ from entrypoint.transfer.conversions.base import CellRefusedError
 from entrypoint.transfer.findings import Findings
 from entrypoint.transfer.judge import refuse_judged_cells
 from entrypoint.transfer.lines import refuse_by_kind
+from entrypoint.transfer.merge import ConflictPolicy
 from entrypoint.transfer.orphans import refuse_orphans
 from entrypoint.transfer.rejects import Rejects
+from entrypoint.transfer.twins import refuse_twins
 from entrypoint.transfer.units import infer_units
 
 
@@ -47,7 +49,7 @@ def judge_cells(
     connection: psycopg.Connection[Any],
     *,
     can_quarantine: bool,
-    can_preserve: bool,
+    on_conflict: ConflictPolicy,
     has_checks: bool = False,
 ) -> Judged:
     """Return the plan with units, row counts and the refusals of every cell that cannot be taken.
@@ -57,7 +59,7 @@ def judge_cells(
         plan: of tables and columns.
         connection: inside a transaction.
         can_quarantine: leave rows with such cells out of the load instead of refusing it.
-        can_preserve: where PostgreSQL holds another row under a unique key, keep that one.
+        on_conflict: what becomes of rows for which others stand in PostgreSQL.
         has_checks: ask PostgreSQL about its checks and partitions too, which costs as much as a load.
     """
     faces = FaceMaker(source)
@@ -76,9 +78,10 @@ def judge_cells(
         ]
         for table in tables if has_checks else ():
             refuse_violations(source, table, faces, connection, findings)
+        refuse_twins(source, tables, faces, connection, findings)
         refuse_orphans(source, tuple(tables), faces, connection, findings)
         counted = tuple(findings.conclude(table) for table in tables)
-        counted = settle_collisions(source, counted, faces, connection, findings, can_preserve=can_preserve)
+        counted = settle_collisions(source, counted, faces, connection, findings, on_conflict=on_conflict)
     return Judged(
         plan=replace(
             plan,

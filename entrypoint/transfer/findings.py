@@ -35,11 +35,19 @@ class Findings:
         self, table: TablePlan, refusal: Refusal, condition: str, *, is_about_rows: bool = True
     ) -> None:
         """Note a refusal; leave the rows for which the SQL `condition` holds aside where that is wanted."""
-        if self.can_quarantine and is_about_rows and table.condition is not None:
+        if is_about_rows and self.can_leave_aside(table):
             self.rejects.mark(table, refusal, condition)
             self.quarantined.append(refusal)
         else:
             self.refusals.append(refusal)
+
+    def has_refused(self, table: TablePlan) -> bool:
+        """Tell whether something of the table is refused and not left aside: its rows are not all sound."""
+        return any(refusal.table == table.source.name for refusal in self.refusals)
+
+    def can_leave_aside(self, table: TablePlan) -> bool:
+        """Tell whether single rows of the table can be left aside."""
+        return self.can_quarantine and table.condition is not None
 
     def conclude(self, table: TablePlan) -> TablePlan:
         """Return the table with its left-aside rows counted, and no condition where there are none."""

@@ -119,7 +119,7 @@ def examine(
             plan,
             connection,
             can_quarantine=settings.on_reject == "quarantine",
-            can_preserve=settings.on_conflict == "preserve",
+            on_conflict=settings.on_conflict,
             has_checks=has_checks,
         )
 

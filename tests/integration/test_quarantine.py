@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
-from tests.programs import Ended, run_program
+from tests.loading import run_on, write_source, write_table
 from tests.servers import Database
 
 TARGET = """
@@ -37,25 +36,16 @@ KEPT = {
 }
 
 
-def run(database: Database, path: Path, *arguments: str, **settings: str) -> Ended:
-    environment = {"DATABASE_URL": database.url, "SQLITE_URL": str(path), **settings}
-    return run_program(*arguments, environment=environment)
-
-
 @pytest.fixture
 def source(database: Database, tmp_path: Path) -> Path:
     database.execute(TARGET)
-    path = tmp_path / "a.db"
-    with sqlite3.connect(path) as connection:
-        connection.executescript(SOURCE)
-    connection.close()
-    return path
+    return write_source(tmp_path / "a.db", SOURCE)
 
 
 def test_the_rest_is_migrated_and_what_refers_to_rejected_rows_is_rejected_too(
     database: Database, source: Path
 ) -> None:
-    ended = run(database, source, "run", "--migrate-only", ON_REJECT="quarantine", VERIFY="full")
+    ended = run_on(database, source, "run", "--migrate-only", ON_REJECT="quarantine", VERIFY="full")
     assert ended.code == 0, ended.stderr
     for query, rows in KEPT.items():
         assert database.execute(query) == rows
@@ -64,7 +54,7 @@ def test_the_rest_is_migrated_and_what_refers_to_rejected_rows_is_rejected_too(
 
 
 def test_rejected_rows_are_kept_with_their_class_and_bytes(database: Database, source: Path) -> None:
-    run(database, source, "run", "--migrate-only", ON_REJECT="quarantine")
+    run_on(database, source, "run", "--migrate-only", ON_REJECT="quarantine")
     rejects = database.execute(
         "SELECT source_table, source_key, source_column, reason, cells FROM entrypoint.rejects ORDER BY 1, 2"
     )
@@ -83,7 +73,7 @@ def test_rejected_rows_are_kept_with_their_class_and_bytes(database: Database, s
 
 def test_a_dry_run_lists_them_and_writes_nothing(database: Database, source: Path) -> None:
     before = source.read_bytes()
-    ended = run(database, source, "migrate", "--dry-run", ON_REJECT="quarantine")
+    ended = run_on(database, source, "migrate", "--dry-run", ON_REJECT="quarantine")
     assert ended.code == 0
     assert "5 rows of 4 tables would be migrated, 14 quarantined; nothing is refused" in ended.stdout
     assert source.read_bytes() == before
@@ -92,7 +82,7 @@ def test_a_dry_run_lists_them_and_writes_nothing(database: Database, source: Pat
 
 
 def test_fail_refuses_the_same_rows(database: Database, source: Path) -> None:
-    ended = run(database, source, "run", "--migrate-only")
+    ended = run_on(database, source, "run", "--migrate-only")
     assert ended.code == 65
     assert database.execute("SELECT count(*) FROM users") == [(0,)]
     assert source.exists()
@@ -100,11 +90,8 @@ def test_fail_refuses_the_same_rows(database: Database, source: Path) -> None:
 
 def test_a_unit_that_is_not_known_is_refused_all_the_same(database: Database, tmp_path: Path) -> None:
     database.execute("CREATE TABLE t (id int PRIMARY KEY, at timestamptz)")
-    path = tmp_path / "a.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, at)")
-        connection.execute("INSERT INTO t VALUES (1, 1700000000), (2, 1700000000000)")
-    connection.close()
-    ended = run(database, path, "run", "--migrate-only", ON_REJECT="quarantine")
+    rows = [(1, 1700000000), (2, 1700000000000)]
+    path = write_table(tmp_path / "a.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, at)", rows)
+    ended = run_on(database, path, "run", "--migrate-only", ON_REJECT="quarantine")
     assert ended.code == 65
     assert "numbers of two units in one column" in ended.stderr

@@ -51,15 +51,15 @@ def test_tables_that_inherit(place: Place) -> None:
 
 def test_row_security_that_would_hide_rows_is_refused(place: Place) -> None:
     place.write_schema(
-        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+        "CREATE TABLE t (id int PRIMARY KEY, v text UNIQUE); ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
         "CREATE POLICY p ON t USING (id < 0); ALTER TABLE t FORCE ROW LEVEL SECURITY"
     )
     place.run("schema", "up").succeeded()
-    place.write_source("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)")
+    place.write_source("CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'a')")
     assert "row-level security on public.t" in place.run().failed_with(65)
     place.rows("ALTER TABLE t NO FORCE ROW LEVEL SECURITY")
     place.run().succeeded()
-    assert place.rows("SELECT * FROM t") == [(1,)]
+    assert place.rows("SELECT * FROM t") == [(1, "a")]
 
 
 def test_a_domain_with_a_default_fills_a_column(place: Place) -> None:

@@ -6,7 +6,15 @@ import pytest
 
 from entrypoint.errors import ConfigurationError
 from entrypoint.mapping import parse_mapping
-from entrypoint.model import Plan, SourceColumn, SourceTable, TargetColumn, TargetTable, UniqueKey
+from entrypoint.model import (
+    IndexPart,
+    Plan,
+    SourceColumn,
+    SourceTable,
+    TargetColumn,
+    TargetTable,
+    UniqueIndex,
+)
 from entrypoint.transfer.plan import make_plan
 from tests.cells import make_type
 
@@ -47,8 +55,19 @@ def make_target(oid: int, name: str, *columns: str) -> TargetTable:
         is_owned=True,
         has_row_security=False,
         columns=tuple(made),
-        unique_keys=(
-            UniqueKey(name=f"{name}_pkey", columns=("id",), is_primary=True, is_nulls_not_distinct=False),
+        unique_indexes=(
+            UniqueIndex(
+                name=f"{name}_pkey",
+                parts=(
+                    IndexPart(
+                        expression="id", collation=None, column="id", operator="=", is_deterministic=True
+                    ),
+                ),
+                predicate=None,
+                needs=("id",),
+                is_primary=True,
+                is_nulls_not_distinct=False,
+            ),
         ),
         foreign_keys=(),
         triggers=(),

@@ -23,7 +23,7 @@ def make_table(name: str, rows: int) -> TablePlan:
             is_owned=True,
             has_row_security=False,
             columns=(),
-            unique_keys=(),
+            unique_indexes=(),
             foreign_keys=(),
             triggers=(),
             rules=(),
