@@ -231,4 +231,5 @@ def suppress_verdicts() -> Iterator[None]:
 
 
 def _is_about_index(error: psycopg.Error) -> bool:
-    return is_verdict(error) or isinstance(error, psycopg.errors.InsufficientPrivilege)
+    """Tell whether the index cannot be evaluated: a function in it may not be called, or raises."""
+    return is_verdict(error) or isinstance(error, psycopg.ProgrammingError | psycopg.InternalError)
