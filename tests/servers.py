@@ -119,7 +119,7 @@ class Server:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def create_database(self) -> Database:
+    def create_database(self, *, encoding: str = "UTF8") -> Database:
         """Create a database owned by a new role without superuser rights."""
         name = f"t_{secrets.token_hex(5)}"
         password = "owner-" + secrets.token_hex(6)
@@ -128,7 +128,13 @@ class Server:
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(identifier, sql.Literal(password))
             )
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LOCALE 'C'").format(
+                    identifier, identifier, sql.Literal(encoding)
+                )
+                if encoding != "UTF8"
+                else sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier)
+            )
         return Database(server=self, name=name, owner=name, password=password)
 
 

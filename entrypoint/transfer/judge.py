@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from entrypoint.model import ColumnPlan, TablePlan
+from entrypoint.postgres.encoding import holds_any_text
 from entrypoint.postgres.inputs import find_changed, find_invalid
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
@@ -53,9 +54,8 @@ def refuse_judged_cells(
 
 def _is_judged(connection: psycopg.Connection[Any], column: ColumnPlan) -> bool:
     """Tell whether PostgreSQL has to be asked; also where its encoding may lack a character."""
-    is_any_text = connection.info.parameter_status("server_encoding") == "UTF8"
     return is_judged_by_target(column.conversion) or (
-        not is_any_text and column.conversion.kind in _TEXT_KINDS
+        column.conversion.kind in _TEXT_KINDS and not holds_any_text(connection)
     )
 
 

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from entrypoint import __version__, log
+from entrypoint.postgres.encoding import fit_document, fit_text
 from entrypoint.postgres.queries import load_queries
 from entrypoint.sqlite.unit import Fingerprint, Stamp, spell
 
@@ -91,7 +92,7 @@ def record_success(
         schema,
         {"outcome": "succeeded", "path": spell(path), "exit_code": 0, "error": None}
         | _describe_source(fingerprint, stamp)
-        | {"report": Jsonb(report), "seconds": seconds},
+        | {"report": fit_document(connection, report), "seconds": seconds},
     )
 
 
@@ -110,9 +111,9 @@ def record_failure(
         connection,
         schema,
         {"outcome": "failed", "path": spell(path) if path else None, "exit_code": exit_code}
-        | {"error": spell(log.redact(error))}
+        | {"error": fit_text(connection, spell(log.redact(error)))}
         | _describe_source(None, None)
-        | {"report": Jsonb(report), "seconds": seconds},
+        | {"report": fit_document(connection, report), "seconds": seconds},
     )
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from entrypoint.model import Refusal, TablePlan
+from entrypoint.postgres.encoding import fit_document, fit_text, holds_any_text
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
@@ -93,12 +93,17 @@ class Rejects:
             cursor.copy(statement) as copy,
         ):
             for table in rejecting:
-                for row in self._read(table):
-                    copy.write_row((run_id, table.source.name, *row))
+                for key, column, reason, cells in self._read(table, holds_any_text(connection)):
+                    told = (
+                        None if text is None else fit_text(connection, text) for text in (key, column, reason)
+                    )
+                    copy.write_row((run_id, table.source.name, *told, fit_document(connection, cells)))
                     stored += 1
         return stored
 
-    def _read(self, table: TablePlan) -> Iterator[tuple[str, str | None, str, Jsonb]]:
+    def _read(
+        self, table: TablePlan, is_any_text: bool
+    ) -> Iterator[tuple[str, str | None, str, dict[str, Any]]]:
         identity = find_row_identity(table.source)
         names = [column.name for column in table.source.columns]
         keys = tuple(quote(name) for name in table.source.key) or identity
@@ -123,17 +128,19 @@ class Rejects:
             )
             reason = self._refusals[int(refusal)]
             document = {
-                name: self._describe_cell(str(kind), raw)
+                name: self._describe_cell(str(kind), raw, is_any_text)
                 for name, (kind, raw) in zip(names, pairs[len(keys) :], strict=True)
             }
-            yield key, reason.column, reason.reason, Jsonb(document)
+            yield key, reason.column, reason.reason, document
 
-    def _describe_cell(self, storage_class: str, raw: Cell) -> dict[str, Any]:
+    def _describe_cell(self, storage_class: str, raw: Cell, is_any_text: bool) -> dict[str, Any]:
         """Return a cell so that nothing of it is lost: text as text where JSON can hold it, else as bytes."""
         if isinstance(raw, bytes):
             if storage_class == "text":
                 text = raw.decode(self._source.encoding, "replace")
-                if text.encode(self._source.encoding, "replace") == raw and "\x00" not in text:
+                if text.encode(self._source.encoding, "replace") == raw and (
+                    "\x00" not in text and (is_any_text or text.isascii())
+                ):
                     return {"class": storage_class, "value": text}
             return {"class": storage_class, "hex": raw.hex()}
         if isinstance(raw, float):
