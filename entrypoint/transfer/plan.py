@@ -18,6 +18,7 @@ from entrypoint.model import (
     SourceTable,
     TablePlan,
     TargetTable,
+    TargetType,
 )
 from entrypoint.transfer.conversions import choose_conversion
 from entrypoint.transfer.mapped import list_misplaced_units, list_unknown_columns, list_unknown_tables
@@ -46,6 +47,9 @@ _DEFAULTS = {
     "date": "1970-01-01",
     "timestamp": "1970-01-01 00:00:00",
     "timestamptz": "1970-01-01 00:00:00Z",
+    "time": "00:00:00",
+    "interval": "0",
+    "uuid": "00000000-0000-0000-0000-000000000000",
 }
 
 
@@ -208,6 +212,12 @@ def _tell_filler(source: SourceTable, filler: ColumnPlan | None) -> str:
     return f"{source.name}.{filler.source.name} fills it unless that has ignore = true"
 
 
+def _propose_default(target: TargetType) -> str:
+    if target.element is not None:
+        return "{}"
+    return target.labels[0] if target.labels else _DEFAULTS.get(target.base, "")
+
+
 def _refuse_unfilled(
     source: SourceTable,
     target: TargetTable,
@@ -222,7 +232,7 @@ def _refuse_unfilled(
             continue
         # The source's column of that name, if it has one, goes elsewhere or is ignored: both are keys there.
         entry = mapping.columns.get(column.name, ColumnMapping())
-        entries = () if entry.target else (say_default(_DEFAULTS.get(column.type.base, "")),)
+        entries = () if entry.target else (say_default(_propose_default(column.type)),)
         reason = f"nothing fills {target.qualified_name}.{column.name}, which is NOT NULL without a default"
         findings.refusals.append(
             Refusal(
