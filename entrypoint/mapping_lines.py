@@ -62,14 +62,10 @@ def sort_by_likeness(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
 
 def find_like(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate most like `name`, or None where none is much like it."""
-    return next(
-        (
-            found
-            for found in sort_by_likeness(name, candidates)[:1]
-            if _measure_likeness(name, found) >= _LEAST_LIKENESS
-        ),
-        None,
+    likeness, found = max(
+        ((_measure_likeness(name, candidate), candidate) for candidate in candidates), default=(0.0, "")
     )
+    return found if likeness >= _LEAST_LIKENESS else None
 
 
 def _measure_likeness(name: str, candidate: str) -> float:

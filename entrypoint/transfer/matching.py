@@ -35,6 +35,7 @@ from entrypoint.transfer.bookkeeping import recognise_tool
 from entrypoint.transfer.conversions import choose_conversion
 
 _NAME_LIMIT_BYTES = 63  # PostgreSQL cuts longer names off when it creates what they name (NAMEDATALEN)
+_MOST_CANDIDATES = 20  # that are told for one table or column
 
 _Named = TypeVar("_Named", TargetTable, TargetColumn)
 
@@ -89,7 +90,7 @@ def propose_target(
 ) -> tuple[tuple[str, ...], str | None]:
     """Return what a source name could go to, the likeliest first, and the one to propose, if any is alike."""
     candidates = sort_by_likeness(name, (other for other in known if other not in taken))
-    return candidates, find_like(name, candidates)
+    return candidates[:_MOST_CANDIDATES], find_like(name, candidates[:1])
 
 
 def match_table(

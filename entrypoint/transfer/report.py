@@ -6,6 +6,7 @@ Owns the stable form (`version`) that scripts rely on. Decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from entrypoint import log
@@ -133,7 +134,10 @@ def _describe_column(column: ColumnPlan) -> dict[str, Any]:
 
 
 def log_refusals(refusals: tuple[Refusal, ...]) -> None:
-    """Log every refusal, a line each."""
+    """Log every refusal, a line each; what the mapping file could say stands in its remedy."""
     for refusal in refusals:
-        known = {key: value for key, value in describe_refusal(refusal).items() if value not in (None, [], 0)}
+        described = replace(refusal, entries=(), candidates=())
+        known = {
+            key: value for key, value in describe_refusal(described).items() if value not in (None, [], 0)
+        }
         log.get_logger().error("source_refused", **known)

@@ -14,18 +14,19 @@ pytestmark = pytest.mark.newest_server
 
 SCHEMA = """
 CREATE TABLE users (id int PRIMARY KEY, last_seen text, "when" timestamptz, must text NOT NULL, n int);
-CREATE TABLE notes (id int PRIMARY KEY, first_name text, "firstName" text);
+CREATE TABLE notes (id int PRIMARY KEY, first_name text, "firstName" text, seen timestamptz);
 """
 SOURCE = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, "last seen at" TEXT, "when" INTEGER, n);
 INSERT INTO users VALUES (1, 'x', 1684315800, 5), (2, NULL, NULL, 6);
-CREATE TABLE notes (id INTEGER PRIMARY KEY, "First Name" TEXT);
-INSERT INTO notes VALUES (1, 'a');
+CREATE TABLE notes (id INTEGER PRIMARY KEY, "First Name" TEXT, seen INTEGER);
+INSERT INTO notes VALUES (1, 'a', 17);
 CREATE TABLE "odd ""things"" here" (id INTEGER PRIMARY KEY);
 INSERT INTO "odd ""things"" here" VALUES (1);
 """
 CHOICES = (
     ('users.columns."last seen at"', 'target = "last_seen"'),
+    ("notes.columns.seen", 'unit = "s"'),
     ("users.columns.must", 'default = ""'),
     ('notes.columns."First Name"', 'target = "first_name"'),
 )
@@ -56,14 +57,14 @@ def test_a_file_that_is_written_settles_what_is_refused(prepared: Place) -> None
     files, target = prepared.hash_files(), prepared.describe_target()
     ended = prepared.run("migrate", "--write-mapping", str(path))
     line = ended.failed_with(65)
-    assert "4 refusal(s)" in line
+    assert "5 refusal(s)" in line
     assert "refused:" in ended.stdout
     assert (prepared.hash_files(), prepared.describe_target()) == (files, target)
     assert prepared.runs() == []
     assert path.stat().st_mode & 0o777 == 0o644
     # As it is, it changes nothing.
     variables = {"ENTRYPOINT_CONFIG": str(path)}
-    assert "4 refusal(s)" in prepared.run("migrate", "--dry-run", variables=variables).failed_with(65)
+    assert "5 refusal(s)" in prepared.run("migrate", "--dry-run", variables=variables).failed_with(65)
     uncomment(path, *CHOICES, ODD)
     prepared.run("migrate", "--dry-run", variables=variables).succeeded()
     prepared.run(variables=variables).succeeded()
@@ -71,7 +72,9 @@ def test_a_file_that_is_written_settles_what_is_refused(prepared: Place) -> None
         (1, "x", "2023-05-17 09:30:00+00", "", 5),
         (2, None, None, "", 6),
     ]
-    assert prepared.rows("SELECT * FROM notes") == [(1, "a", None)]
+    assert prepared.rows('SELECT first_name, "firstName", seen::text FROM notes') == [
+        ("a", None, "1970-01-01 00:00:17+00")
+    ]
 
 
 def test_what_was_said_before_is_carried_over(prepared: Place) -> None:
@@ -80,7 +83,7 @@ def test_what_was_said_before_is_carried_over(prepared: Place) -> None:
         '[tables."odd \\"things\\" here"]\nignore = true\n[tables.users.columns]\nwhen = { unit = "s" }\n'
     )
     variables = {"ENTRYPOINT_CONFIG": str(old)}
-    assert "3 refusal(s)" in prepared.run(
+    assert "4 refusal(s)" in prepared.run(
         "migrate", "--write-mapping", str(new), "--json", variables=variables
     ).failed_with(65)
     uncomment(new, *CHOICES)

@@ -118,6 +118,18 @@ def test_what_could_settle_a_refusal_is_said_the_likeliest_first() -> None:
     )
 
 
+def test_no_target_is_proposed_twice() -> None:
+    sources = (make_source("tags_a", "id"), make_source("tags_b", "id"), make_source("xyz", "id"))
+    found = make_plan(
+        sources, TARGETS[3:], mapping=parse_mapping("", name="map.toml"), has_data=lambda table, column: True
+    )
+    assert [refusal.entries for refusal in found.refusals] == [
+        ('target = "tags"', "ignore = true"),
+        ("ignore = true",),
+        ("ignore = true",),
+    ]
+
+
 def test_an_empty_table_needs_no_home_and_no_defaults() -> None:
     found = plan(has_data=False)
     assert found.refusals == ()
