@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 IGNORE = "ignore = true"
+EMPTY_AS_NULL = 'empty = "null"'
 
 _NAMES_SHOWN = 8  # in a remedy; a document has all of them
 _LEAST_LIKENESS = 0.5  # of two names, for one to be proposed in place of the other

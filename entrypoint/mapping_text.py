@@ -15,7 +15,15 @@ from pathlib import Path
 from entrypoint.errors import ConfigurationError, NotPermittedError
 from entrypoint.log import make_presentable
 from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
-from entrypoint.mapping_lines import IGNORE, say_default, say_target, say_unit, spell_place, spell_text
+from entrypoint.mapping_lines import (
+    EMPTY_AS_NULL,
+    IGNORE,
+    say_default,
+    say_target,
+    say_unit,
+    spell_place,
+    spell_text,
+)
 from entrypoint.model import Refusal
 from entrypoint.plan_text import describe_refusal
 
@@ -108,7 +116,7 @@ def _list_column_entries(mapping: ColumnMapping) -> list[str]:
     if mapping.ignore:
         entries.append(IGNORE)
     if mapping.empty is not None:
-        entries.append(f"empty = {spell_text(mapping.empty)}")
+        entries.append(EMPTY_AS_NULL)
     if mapping.default is not None:
         entries.append(say_default(mapping.default))
     return entries

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from entrypoint.mapping_lines import write_remedy
+from entrypoint.mapping_lines import EMPTY_AS_NULL, write_remedy
 from entrypoint.model import ColumnPlan, Refusal, TablePlan
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
@@ -49,7 +49,8 @@ def refuse_by_kind(
         explain: gives the reason itself.
     """
     cell = column_cell(column)
-    line = f"typeof({cell}) || ': ' || {kind}"
+    # The empty string has a line of its own, because the mapping file can settle it.
+    line = f"CASE WHEN {cell} = '' THEN 'text: the empty string' ELSE typeof({cell}) || ': ' || {kind} END"
     found = source.connection.execute(
         f"SELECT {line}, typeof({cell}), count(*) FROM {quote(table.source.name)} WHERE {refuses}"
         " GROUP BY 1 ORDER BY 3 DESC, 1"
@@ -86,6 +87,12 @@ def _describe_first(
     error = explain(bool(is_text), raw, rendered)
     # A unit is missing for the whole column, and one line of the mapping file settles it.
     lacks_unit = bool(error.entries) and column.conversion.unit is None
+    is_empty = bool(is_text) and raw == b""
+    reason, entries = str(error), error.entries
+    if is_empty and "empty string" not in reason:
+        reason = f"the empty string: {reason}"
+    if is_empty and not column.target.is_not_null:
+        entries += (EMPTY_AS_NULL,)
     correct = (
         f"correct it in the source ({column.target.type.name} takes "
         f"{CONVERTERS[column.conversion.kind].accepts})"
@@ -94,14 +101,14 @@ def _describe_first(
         table=table.source.name,
         column=column.source.name,
         value=show_value(raw, is_text=bool(is_text), encoding=source.encoding),
-        reason=str(error),
+        reason=reason,
         remedy=write_remedy(
             table.source.name,
             column.source.name,
-            error.entries,
+            entries,
             otherwise=None if lacks_unit else correct,
         ),
         keys=keys,
-        entries=error.entries,
+        entries=entries,
     )
     return refusal, not lacks_unit

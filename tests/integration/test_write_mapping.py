@@ -100,6 +100,23 @@ def test_what_only_the_source_can_settle_is_told_in_a_comment(prepared: Place) -
     assert [path.name for path in prepared.data.iterdir()] == ["app.db"]
 
 
+@pytest.mark.parametrize("type_name", ["int", "inet"])
+def test_the_empty_string_has_a_line_and_a_choice_of_its_own(place: Place, type_name: str) -> None:
+    place.rows(f"CREATE TABLE t (id int PRIMARY KEY, may {type_name}, must {type_name} NOT NULL)")
+    place.write_source(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, may TEXT, must TEXT);"
+        "INSERT INTO t VALUES (1, 'x', ''), (2, '', ''), (3, '', '')"
+    )
+    path = place.home / "map.toml"
+    assert "3 refusal(s)" in place.run("migrate", "--write-mapping", str(path)).failed_with(65)
+    assert "## t.may, text , 2 row(s), id=2; id=3: the empty string: " in path.read_text()
+    assert "## t.must, text , 3 row(s), id=1; id=2; id=3: the empty string: " in path.read_text()
+    uncomment(path, ("t.columns.may", 'empty = "null"'))
+    assert "2 refusal(s)" in place.run(
+        "migrate", "--dry-run", variables={"ENTRYPOINT_CONFIG": str(path)}
+    ).failed_with(65)
+
+
 def test_nothing_is_overwritten(prepared: Place) -> None:
     path = prepared.home / "map.toml"
     path.write_text("# mine\n")
