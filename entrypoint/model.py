@@ -100,6 +100,7 @@ class TargetColumn:
         collation: as SQL, where it is not its type's own.
         generation: of a generated column, the expression over the table's columns, as SQL.
         generated_from: the columns that it needs.
+        is_stored: it is computed when a row is written, not when it is read.
     """
 
     name: str
@@ -112,6 +113,7 @@ class TargetColumn:
     collation: str | None = None
     generation: str | None = None
     generated_from: tuple[str, ...] = ()
+    is_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,19 +181,22 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What no row may make false: a CHECK of the table or of a partition, or that some partition takes it.
+    """What no row may make false: a CHECK of the table or of a partition, that some partition takes it, or
+    that its generated columns can be computed.
 
     Attributes:
         name: the constraint's; empty where it is about partitions.
         expression: SQL over the table's columns.
         columns: that it needs.
         is_validated: it holds for the rows that stand (it is not NOT VALID).
+        is_computation: `name` is a generated column's.
     """
 
     name: str
     expression: str
     columns: tuple[str, ...]
     is_validated: bool
+    is_computation: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

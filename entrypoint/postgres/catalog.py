@@ -105,6 +105,7 @@ def _make_column(
     collation: str | None,
     generation: str | None,
     generated_from: list[str],
+    is_stored: bool,
     *sequence: Any,
 ) -> TargetColumn:
     return TargetColumn(
@@ -127,6 +128,7 @@ def _make_column(
         collation=collation,
         generation=generation,
         generated_from=tuple(generated_from),
+        is_stored=is_stored,
     )
 
 

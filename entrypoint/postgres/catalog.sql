@@ -40,6 +40,7 @@ SELECT a.attrelid, a.attname,
              WHERE a.attgenerated <> '' AND dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
                AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid
                AND dep.refobjsubid NOT IN (0, a.attnum)),
+       a.attgenerated = 's',
        sequence.schema, sequence.name, sequence.seqincrement, sequence.seqmin, sequence.seqmax
 FROM pg_attribute a
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

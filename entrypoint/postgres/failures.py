@@ -26,7 +26,7 @@ _COPIED = re.compile(r"COPY (.+), line (\d+)")
 
 
 class CheckViolatedError(SourceRefusedError):
-    """A row breaks a CHECK constraint, or no partition takes it."""
+    """A row breaks a CHECK constraint, no partition takes it, or a generated column cannot be computed."""
 
 
 @contextmanager
@@ -40,7 +40,8 @@ def translate_load_errors(where: str, *, role: str | None = None) -> Iterator[No
     except (pg.IntegrityError, pg.DataError) as error:
         place = error.diag.table_name or where
         detail = error.diag.message_detail or error.diag.context or ""
-        refused = CheckViolatedError if isinstance(error, pg.CheckViolation) else SourceRefusedError
+        is_check = isinstance(error, pg.CheckViolation | pg.NotNullViolation | pg.DataError)
+        refused = CheckViolatedError if is_check else SourceRefusedError
         raise refused(
             f"{_say(error)}{': ' if detail else ''}{detail.splitlines()[0] if detail else ''}",
             where=place,

@@ -1,4 +1,6 @@
-"""Find rows that the target's CHECK constraints refuse, or that no partition takes: all, before the load.
+"""Find rows that the target refuses by more than a cell: all, before the load.
+
+They break a CHECK constraint, no partition takes them, or a generated column cannot be computed from them.
 
 Owns which rows are asked about: each distinct combination of the cells that a check needs, once. A check
 that needs a column which PostgreSQL fills by its default is left to the load.
@@ -11,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from entrypoint.model import Check, ColumnPlan, Plan, Refusal, TablePlan, TargetColumn
+from entrypoint.model import Check, ColumnPlan, Plan, Refusal, TablePlan, TargetColumn, TargetTable
 from entrypoint.postgres.catalog import has_rows
 from entrypoint.postgres.expressions import NotEvaluableError, Row, find_false
 from entrypoint.sqlite.failures import translate_errors
@@ -47,7 +49,7 @@ def refuse_violations(
     """
     if not table.rows:
         return
-    for check in table.target.checks:
+    for check in (*table.target.checks, *_require_computable(table.target)):
         needed = _find_needed(table, check)
         # Rows may stand that a check which is not validated would refuse, and be the same as arriving ones.
         if needed is None or not (check.is_validated or not has_rows(connection, table.target)):
@@ -67,6 +69,20 @@ def refuse_violations(
             continue
         if found:
             _refuse(source, table, check, planned, texts, condition, found, findings)
+
+
+def _require_computable(target: TargetTable) -> Iterator[Check]:
+    """Yield a check for each stored generated column: that it can be computed, and has a value if it must."""
+    for column in target.columns:
+        if column.is_stored:
+            name = quote(column.name)
+            yield Check(
+                name=column.name,
+                expression=f"{name} IS NOT NULL" + ("" if column.is_not_null else f" OR {name} IS NULL"),
+                columns=(column.name,),
+                is_validated=True,
+                is_computation=True,
+            )
 
 
 def list_violations(
@@ -155,8 +171,7 @@ def _refuse(
         column=", ".join(names) or None,
         value=_cut(", ".join("NULL" if cell is None else cell for cell in example)),
         reason=_explain(table, check, found[example]),
-        remedy="correct these rows in the source"
-        + (", or the check in the target" if check.name else ", or add a partition that takes them"),
+        remedy=f"correct these rows in the source, or {_find_other_remedy(check)}",
         keys=keys,
         count=int(row[0]),
     )
@@ -167,7 +182,15 @@ def _explain(table: TablePlan, check: Check, raised: str | None) -> str:
     name = table.target.qualified_name
     if not check.name:
         return f"no partition of {name} takes these rows"
+    if check.is_computation:
+        return f"{name}.{check.name} cannot be computed from them: {raised or 'NULL, and it is NOT NULL'}"
     return f"breaks the check {check.name} of {name}: {raised or _cut(check.expression, _EXPRESSION_WIDTH)}"
+
+
+def _find_other_remedy(check: Check) -> str:
+    if not check.name:
+        return "add a partition that takes them"
+    return f"the {'generated column' if check.is_computation else 'check'} in the target"
 
 
 def _cut(text: str, width: int = VALUE_WIDTH) -> str:

@@ -160,3 +160,26 @@ def test_what_cannot_be_evaluated_is_left_to_the_load(place: Place) -> None:
     place.run().succeeded()
     assert place.rows("SELECT count(*) FROM t") == [(2,)]
     assert place.rows("SELECT n FROM log ORDER BY 1") == [(2,), (3,)]
+
+
+def test_rows_of_which_a_generated_column_cannot_be_computed(place: Place) -> None:
+    prepare(
+        place,
+        "CREATE TABLE t (id int PRIMARY KEY, doc jsonb,"
+        " number bigint GENERATED ALWAYS AS ((doc -> 'number')::bigint) STORED,"
+        " \"The name\" text NOT NULL GENERATED ALWAYS AS (doc ->> 'name') STORED,"
+        " fine int GENERATED ALWAYS AS (id + 1) STORED)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, doc TEXT);"
+        """INSERT INTO t VALUES (1, '{"name": "x"}'), (2, '{"name": "x", "number": "two"}'),"""
+        """ (3, '{"name": "x", "number": 3}'), (4, '{"name": null}'), (5, '{"name": "x", "number": []}')""",
+    )
+    found = {reason: item["keys"] for reason, item in refusals(place).items()}
+    number = "public.t.number cannot be computed from them: cannot cast jsonb string to type bigint"
+    name = "public.t.The name cannot be computed from them: NULL, and it is NOT NULL"
+    assert found == {number: ["id=2", "id=5"], name: ["id=4"]}
+    assert "2 refusal(s)" in place.run().failed_with(65)
+    place.run(variables={"ON_REJECT": "quarantine"}).succeeded()
+    assert place.rows('SELECT id, number, "The name", fine FROM t ORDER BY id') == [
+        (1, None, "x", 2),
+        (3, 3, "x", 4),
+    ]
