@@ -48,9 +48,12 @@ def name_sent(width: int) -> list[sql.Identifier]:
 
 
 def sent_rows(width: int) -> sql.Composed:
-    """Return what to select rows of texts from that are sent as parameters: `k`, numbered by `n`."""
+    """Return what to select rows of texts from that are sent as parameters: `k`, numbered by `n`.
+
+    In binary, which takes a quarter of the time: nothing in the texts has to be escaped.
+    """
     return sql.SQL("unnest({}) WITH ORDINALITY AS k ({}, n)").format(
-        sql.SQL(", ").join([sql.SQL("%s::text[]")] * width), sql.SQL(", ").join(name_sent(width))
+        sql.SQL(", ").join([sql.SQL("%b::text[]")] * width), sql.SQL(", ").join(name_sent(width))
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql
@@ -29,7 +29,7 @@ from entrypoint.transfer.judge import sift_rows
 # What is sent at once: many short rows, or a few long ones.
 _BATCH_ROWS = 4000
 _BATCH_CHARACTERS = 4 * 1024 * 1024
-_FETCH_ROWS = 500
+_FETCH_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +118,17 @@ def read_batches(
     conditions += [f"NOT ({face.refuses})" for face in made] if has_refused else []
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     found = source.connection.execute(f"SELECT {', '.join(parts)} FROM {quote(table.source.name)}{where}")
-    for batch in _cut(found):
+    for batch in _cut(found, rows.width):
         yield sift_rows(connection, rows.sent, batch) if has_refused else batch
 
 
-def _cut(found: Iterator[tuple[Cell, ...]]) -> Iterator[list[tuple[Cell, ...]]]:
+def _cut(found: Iterator[tuple[Cell, ...]], width: int) -> Iterator[list[tuple[Cell, ...]]]:
     batch: list[tuple[Cell, ...]] = []
     characters = 0
     while fetched := list(islice(found, _FETCH_ROWS)):
         batch += fetched
-        characters += sum(len(cell) for row in fetched for cell in row if isinstance(cell, (str, bytes)))
+        columns = cast("Iterator[tuple[str | None, ...]]", islice(zip(*fetched, strict=True), width))
+        characters += sum(sum(map(len, filter(None, column))) for column in columns)
         if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
