@@ -77,7 +77,7 @@ class TwinSearch:
         is_local: bool,
     ) -> None:
         self._source = source
-        self._rows = rows
+        self.rows = rows
         self._faces = faces
         self._connection = connection
         self._findings = findings
@@ -88,7 +88,7 @@ class TwinSearch:
         """Return the twins among the rows that are taken now."""
         sets: list[tuple[str, tuple[TwinRow, ...]]] = []
         is_complete = True
-        count = self._rows.table.rows
+        count = self.rows.table.rows
         for number in range(count_rounds(count)):
             finder = DoubleFinder(count, round_number=number, most=_MOST_CANDIDATES // 2)
             for _, hashes, _ in self._read_hashes(()):
@@ -104,24 +104,24 @@ class TwinSearch:
         self, extra: Sequence[str]
     ) -> Iterator[tuple[Sequence[int], Sequence[int], list[tuple[Cell, ...]]]]:
         """Yield for each batch: positions of the rows the index is about, their hashes, and the batch."""
-        batches = read_batches(self._source, self._rows, self._faces, self._connection, self._findings, extra)
+        batches = read_batches(self._source, self.rows, self._faces, self._connection, self._findings, extra)
         for batch in batches:
             positions, hashes = self._hash_locally(batch) if self._is_local else self._ask_hashes(batch)
             yield positions, hashes, batch
 
     def _hash_locally(self, batch: list[tuple[Cell, ...]]) -> tuple[Sequence[int], Sequence[int]]:
-        width = self._rows.width
+        width = self.rows.width
         texts = [row[:width] for row in batch]
-        if self._rows.index.is_nulls_not_distinct:
+        if self.rows.index.is_nulls_not_distinct:
             return range(len(batch)), [hash(row) for row in texts]
         positions = [position for position, row in enumerate(texts) if None not in row]
         return positions, [hash(texts[position]) for position in positions]
 
     def _ask_hashes(self, batch: list[tuple[Cell, ...]]) -> tuple[Sequence[int], Sequence[int]]:
-        values = sql.SQL(", ").join(name_values(self._rows))
+        values = sql.SQL(", ").join(name_values(self.rows))
         template = "SELECT string_agg(int8send(a.n) || int8send({}), '') FROM ({}) AS a"
-        statement = sql.SQL(template).format(self._hash.format(values), write_arriving(self._rows))
-        parameters = send_rows(batch, self._rows.width)
+        statement = sql.SQL(template).format(self._hash.format(values), write_arriving(self.rows))
+        parameters = send_rows(batch, self.rows.width)
         try:
             with self._connection.transaction():
                 row = self._connection.execute(
@@ -139,8 +139,8 @@ class TwinSearch:
         return [number - 1 for number in numbers[::2]], numbers[1::2]
 
     def _read_candidates(self, doubled: set[int]) -> list[TwinRow]:
-        table = self._rows.table
-        width = self._rows.width
+        table = self.rows.table
+        width = self.rows.width
         cells = key_cells(table.source)
         extra = [
             write_token(table),
@@ -173,18 +173,18 @@ class TwinSearch:
 
     def _confirm(self, candidates: list[TwinRow]) -> list[tuple[str, tuple[TwinRow, ...]]]:
         """Have PostgreSQL group the candidates by what the index holds equal."""
-        values = name_values(self._rows)
+        values = name_values(self.rows)
         statement = sql.SQL(
             "SELECT min(concat_ws(', ', {shown})), array_agg(a.n) FROM ({arriving}) AS a"
             " GROUP BY {values} HAVING count(*) > 1"
         ).format(
             shown=sql.SQL(", ").join(sql.SQL("coalesce(a.{}::text, 'NULL')").format(name) for name in values),
-            arriving=write_arriving(self._rows),
+            arriving=write_arriving(self.rows),
             values=sql.SQL(", ").join(sql.SQL("a.{}").format(name) for name in values),
         )
         confirmed = []
         for chunk in _cut_between_hashes(candidates):
-            parameters = send_rows([row.texts for row in chunk], self._rows.width)
+            parameters = send_rows([row.texts for row in chunk], self.rows.width)
             for value, numbers in self._connection.execute(allow_parameters(statement), parameters):
                 members = sorted((chunk[number - 1] for number in numbers), key=lambda row: row.place)
                 confirmed.append((value, tuple(members)))

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from entrypoint.errors import EntrypointError
+from entrypoint.transfer import doubles, twin_search
 from tests.loading import find_refusals, migrate, plan_notes, run_on, write_source, write_table
 from tests.servers import Database
 
@@ -308,3 +309,61 @@ def test_an_index_that_cannot_be_evaluated_is_noted(database: Database, tmp_path
     refusals, notes = plan_notes(database, path)
     assert refusals == ()
     assert any("only the load will show" in note and "odd (f(v))" in note for note in notes)
+
+
+def test_more_twins_than_are_held_at_once(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twin_search, "_MOST_CANDIDATES", 6)
+    monkeypatch.setattr(doubles, "_MOST_SLOTS", 16)
+    monkeypatch.setattr(doubles, "_FEWEST_SLOTS", 8)
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, v text); CREATE UNIQUE INDEX i ON t (lower(v))")
+    rows = [(number, "aAbBcDeEfFaAbBgG"[number % 16]) for number in range(40)]
+    path = write_table(tmp_path / "a.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, v)", rows)
+    (refusal,) = find_refusals(database, path)
+    assert "at least" in refusal.reason
+    assert refusal.keys[0] == "id=0"
+    result = migrate(database, path, ON_REJECT="quarantine", VERIFY="full").result.tables[0]
+    assert (result.inserted, result.quarantined) == (7, 33)
+    assert database.execute("SELECT id, v FROM t ORDER BY 1") == [
+        (0, "a"), (2, "b"), (4, "c"), (5, "D"), (6, "e"), (8, "f"), (14, "g"),
+    ]  # fmt: skip
+
+
+def test_nothing_is_asked_where_the_source_guarantees_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.execute(
+        "CREATE TABLE t (id bigint PRIMARY KEY, v text UNIQUE, w uuid UNIQUE, x bytea, y varchar(9), z int,"
+        " b boolean, CONSTRAINT xy UNIQUE (x, y), CONSTRAINT zbv UNIQUE NULLS NOT DISTINCT (z, b, v));"
+        "CREATE UNIQUE INDEX vy ON t (v, lower(y)); CREATE UNIQUE INDEX wb ON t (w) WHERE b"
+    )
+    ddl = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE COLLATE NOCASE, w TEXT, x BLOB, y TEXT, z INTEGER,"
+        " b BOOLEAN, UNIQUE (y, x), UNIQUE (z, b)); CREATE UNIQUE INDEX i ON t (w)"
+    )
+    rows: list[tuple[Any, ...]] = [
+        (1, "a", UUID, b"a", "a", 1, 0),
+        (2, "b", None, b"a", "b", 1, 1.0),
+        (3, None, None, b"b", "a", 2, 1),
+    ]
+    last = (4, "c", UUID.replace("a", "c"), b"c", "c", 3, 0)
+    cases: dict[tuple[Any, ...], set[str]] = {
+        last: set(),
+        (4, 1, *last[2:]): {"t_v_key", "vy"},  # beside it, '1' could stand
+        (*last[:2], UUID.replace("a", "C"), *last[3:]): {"t_w_key", "wb"},  # another spelling
+        (*last[:3], "c", *last[4:]): {"xy"},  # text, beside which its bytes could stand
+        (*last[:5], None, 0): {"zbv"},  # the source could hold another NULL
+    }
+    run = twin_search.TwinSearch.run
+    searched: set[str] = set()
+
+    def spy(search: twin_search.TwinSearch) -> twin_search.Twins:
+        searched.add(search.rows.index.name)
+        return run(search)
+
+    monkeypatch.setattr(twin_search.TwinSearch, "run", spy)
+    for row, expected in cases.items():
+        searched.clear()
+        assert plan_notes(database, write_table(tmp_path / "a.db", ddl, [*rows, row]))[0] == ()
+        assert searched == expected
