@@ -115,7 +115,7 @@ ACCEPTED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str | None]]] 
         (12345, "12345"),
         (1.5, "1.5"),
     ],
-    ("character(3)", None): [("ab", "ab"), ("a  ", "a  "), (b"abc", "abc")],
+    ("character(3)", None): [("ab", "ab"), ("a  ", "a  "), (b"abc", "abc"), ("abc    ", "abc    ")],
     ("citext", None): [("Ab", "Ab")],
     ("bytea", None): [
         (b"", "\\x"),
@@ -352,7 +352,7 @@ REFUSED: dict[tuple[str, str | None], list[tuple[Cell | RawText, str]]] = {
         (1e16, "19 characters, longer"),
         ("a\x00", NUL),
     ],
-    ("character(3)", None): [("abcd", "4 characters, longer than character(3)")],
+    ("character(3)", None): [("abcd", "4 characters, longer than character(3)"), ("abc d  ", "5 characters")],
     ("bytea", None): [(1, "a number is neither a blob nor text"), (1.5, "a number is neither")],
     ("uuid", None): [
         ("", "not a UUID"),

@@ -1,4 +1,4 @@
-"""Ask PostgreSQL which texts its input function for a type takes, and which it would change, writing nothing.
+"""Ask PostgreSQL which texts its input function for a type takes, writing nothing.
 
 From PostgreSQL 16 on `pg_input_error_info` answers for a whole batch; before that, and for types whose
 input function (or a domain's check) still raises, a batch is read under a savepoint and halved until the
@@ -8,12 +8,11 @@ bad ones are alone. A cast would not do: an explicit one cuts what is too long i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from entrypoint.model import TargetType
 from entrypoint.postgres.queries import name_type
 
 _FIRST_WITH_INPUT_ERROR_INFO = 16_00_00
@@ -23,26 +22,6 @@ _FIRST_WITH_INPUT_ERROR_INFO = 16_00_00
 # (hstore before 16) raise plain internal errors.
 _VERDICT_CLASSES = frozenset({"22", "23", "42", "0A", "54", "P0", "2F", "38", "39"})
 _INTERNAL_ERROR = "XX000"
-
-
-# A number of money is one of the locale's (lc_monetary): 12.50 is 1250 where the point groups thousands.
-_NUMBER_OF_MONEY: LiteralString = "regexp_replace(v, '[^0-9.-]', '', 'g')"
-_MONEY_CHANGED: LiteralString = (
-    f"CASE WHEN {_NUMBER_OF_MONEY} ~ '^-?([0-9]+[.]?[0-9]*|[.][0-9]+)$'"
-    f" THEN {_NUMBER_OF_MONEY}::numeric <> v::{{type}}::money::numeric ELSE true END"
-    " AND translate(v, ' ', '') <> translate(v::{type}::money::text, ' ', '')"
-)
-# By typname: read without the modifier it would mean something else.
-_ROUNDING: dict[str, LiteralString] = {
-    "interval": "v::{type}::text <> v::interval::text",
-    "timetz": "v::{type}::text <> v::timetz::text",
-    "_interval": "v::{type}::text <> v::interval[]::text",
-    "_timetz": "v::{type}::text <> v::timetz[]::text",
-}
-_BUILT_IN_RANGES = frozenset(
-    name + kind for name in ("int4", "int8", "num", "ts", "tstz", "date") for kind in ("range", "multirange")
-)
-_SPELLING_CHANGED: LiteralString = "translate(v, '\" ', '') <> translate(v::{type}::text, '\" ', '')"
 
 
 def find_invalid(
@@ -78,35 +57,6 @@ def find_invalid(
         " FROM unnest(%s::text[]) AS v)) AS r (v {})"
     )
     return _bisect(connection, sql.SQL(query).format(name_type(type_name)), texts)
-
-
-def find_changed(
-    connection: psycopg.Connection[Any], target: TargetType, texts: Sequence[str]
-) -> dict[str, str]:
-    """Return the texts, all valid, that the type would hold as something else, each with what that is.
-
-    Rounding is silent: interval(0), timetz(0) and money round, and so may what a composite type or a range
-    of the user's own is made of; of those only PostgreSQL's own spelling is taken.
-    """
-    if not texts or (test := _find_test(target)) is None:
-        return {}
-    query = sql.SQL(
-        "SELECT v, held FROM (SELECT v, v::{type}::text AS held, {changed} AS is_changed"
-        " FROM unnest(%s::text[]) AS v) AS t WHERE is_changed"
-    ).format(type=name_type(target.name), changed=sql.SQL(test).format(type=name_type(target.name)))
-    rows = connection.execute(query, (list(texts),)).fetchall()
-    return {text: f"would be held as {held}" for text, held in rows}
-
-
-def _find_test(target: TargetType) -> LiteralString | None:
-    """Return SQL over a text `v`, true where the type would hold something else."""
-    if target.base == "money":
-        return _MONEY_CHANGED
-    if target.modifier and target.base in _ROUNDING:
-        return _ROUNDING[target.base]
-    if target.kind in "crm" and target.base not in _BUILT_IN_RANGES:
-        return _SPELLING_CHANGED
-    return None
 
 
 def is_verdict(error: psycopg.Error) -> bool:

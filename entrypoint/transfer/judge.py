@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import psycopg
 
 from entrypoint.model import ColumnPlan, TablePlan
+from entrypoint.postgres.changes import find_changed
 from entrypoint.postgres.encoding import holds_any_text
-from entrypoint.postgres.inputs import find_changed, find_invalid
+from entrypoint.postgres.inputs import find_invalid
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces

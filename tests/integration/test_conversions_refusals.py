@@ -184,6 +184,9 @@ def test_rows_are_named_by_their_key(
         ("glad", ["good"], ["so so", "sad"]),
         ("price", [1, 2.5, "3.10"], [0, 1000, 1.005]),
         ("regclass", ["pg_class"], ["no_such_table"]),
+        ("price[]", ["[1.5, null]", "{2.25}"], ["[1.005]", "[0]"]),
+        ("priced[]", ['["(1.5,2024-01-02)"]'], ['["(1.55,2024-01-02)"]']),
+        ("bytea[]", [json.dumps(["a", "\\x00ff"])], [json.dumps(["a\\\\b"])]),
         ("moods", ['["so so"]', "{good}"], ['["bad"]']),
     ],
 )

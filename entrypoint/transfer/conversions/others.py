@@ -20,6 +20,7 @@ _CLOCK = re.compile(r"(?<![\d:])(?!00:00(?::00(?:[.]0+)?)?(?![\d:.]))\d\d?:\d\d"
 _OFFSET = re.compile(r"\d:\d\d(?::\d\d)?(?:[.,]\d*)?\s*(?![ap]m\b)(?:[+-]\d|[a-z])", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d?-\d|(?<![\d.])\d{8}")
 _FINER_THAN_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]")
+_ESCAPE = re.compile(r"^(?!\\x).*\\", re.DOTALL)  # but for the hex format
 # Words for the moment of reading (manual, table 8.13).
 _NOW = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
@@ -65,6 +66,7 @@ _HAS_DATE = (_DATE, "has a date, which {} would lose")
 _HAS_CLOCK = (_CLOCK, "has a time of day, which {} would lose")
 _HAS_OFFSET = (_OFFSET, "has an offset or a zone, which {} would lose")
 _IS_FINE = (_FINER_THAN_MICROSECONDS, "is finer than microseconds, which {} would round")
+_HAS_ESCAPE = (_ESCAPE, "has a backslash, which {} would read as an escape")
 _IS_NOW = (_NOW, "names the day of its reading")
 
 _WHOLE_NUMBER = _check_by(numbers.INTEGER)
@@ -84,6 +86,7 @@ _CHECKS: dict[str, Callable[[TargetType, str], None]] = {
     "time": _refuse_where(_HAS_DATE, _HAS_OFFSET, _IS_FINE, _IS_NOW),
     "timestamp": _refuse_where(_HAS_OFFSET, _IS_FINE, _IS_NOW),
     "timestamptz": _refuse_where(_IS_FINE, _IS_NOW),
+    "bytea": _refuse_where(_HAS_ESCAPE),
     "numeric": _check_by(numbers.NUMERIC),
     "float4": _check_by(numbers.REAL),
     "float8": _check_by(numbers.DOUBLE),

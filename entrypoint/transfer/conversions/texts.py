@@ -47,8 +47,10 @@ def _print_as_sqlite(cell: float) -> str:
 
 def _convert_text(conversion: Conversion, cell: Cell) -> str:
     text = _print_as_sqlite(cell) if isinstance(cell, float) else as_text(cell)
-    if conversion.type.modifier and len(text) > conversion.type.modifier[0]:
-        raise CellRefusedError(f"{len(text)} characters, longer than {conversion.type.name}")
+    # Trailing blanks mean nothing in char(n), and PostgreSQL takes any number of them (manual, section 8.3).
+    length = len(text.rstrip(" ") if conversion.type.base == "bpchar" else text)
+    if conversion.type.modifier and length > conversion.type.modifier[0]:
+        raise CellRefusedError(f"{length} characters, longer than {conversion.type.name}")
     return text
 
 
