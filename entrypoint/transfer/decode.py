@@ -198,7 +198,8 @@ def _parse(text: str) -> datetime:
     for name in ("UTC", "GMT", "Z"):
         if clock.endswith(name):
             clock, behind = clock.removesuffix(name), ["Z"]
-    zone = behind[0] if behind else ""
+    has_offset = "+" in clock or "-" in clock  # and a zone's name behind it, then, says no more
+    zone = behind[0] if behind and not has_offset else ""
     zone = "Z" if zone in ("UTC", "GMT", "Z") else zone
     clock = "0" + clock if clock[1:2] == ":" else clock
     days = int(clock.startswith("24"))  # the end of a day is the next one's beginning

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from entrypoint.model import TargetType
 from entrypoint.sqlite.source import Cell
 from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, choose_conversion, raw_cell
+from entrypoint.transfer.conversions.base import CellRefusedError
+from entrypoint.transfer.decode import expect
 from tests.cells import ENCODINGS, RawText, float_bits, judge, make_type, raw_text, source_of
 
 LABELS = ("good", "so so", 'say "hi"', "é", "")
@@ -168,6 +171,25 @@ def test_bytes_in_a_text_are_utf8_or_refused(contents: list[bytes]) -> None:
     assert [verdict.text for verdict in from_text] == expected
     assert [verdict.text for verdict in from_blob] == expected
     assert [bytes.fromhex((verdict.text or "")[2:]) for verdict in as_bytea] == contents
+
+
+def test_verification_reads_every_spelling_of_a_moment_alike() -> None:
+    days = ["2024-01-02", "20240102", "2024-1-2"]
+    clocks = ["03:04", "0304", "03:04:05", "030405", "3:04", "24:00", "240000"]
+    zones = ["", "Z", " UTC", " GMT", "+01", "+0100", "+01:00", " +0100", " -03:30", "-033015", "+01:00:15"]
+    tails = ["", " CET", " -03", " m=+1.5", " CET m=-0.1"]
+    conversion = choose_conversion(make_type("timestamp without time zone"))
+    taken = 0
+    for parts in itertools.product(days, "T ", clocks, ["", ".5", ",123456789"], zones, tails):
+        text = "".join(parts)
+        try:
+            written = CONVERTERS["timestamp"].convert(conversion, text)
+        except CellRefusedError:
+            continue
+        ticks = (datetime.fromisoformat(written) - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+        assert expect(conversion, text, timezone="UTC") == ticks, text
+        taken += 1
+    assert taken > 2000
 
 
 def decode(content: bytes) -> str | None:
