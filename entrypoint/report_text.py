@@ -76,13 +76,32 @@ def write_result(result: LoadResult) -> str:
 def write_verification(document: dict[str, Any]) -> str:
     """Return what `verify` found; `document` as its JSON form has it."""
     tables = write_table(
-        ("table", "rows", "differing"),
-        ((table["table"], table["rows"], table["differing"]) for table in document["tables"]),
+        ("table", "rows", "differing", "missing", "quarantined"),
+        (
+            tuple(table[heading] for heading in ("table", "rows", "differing", "missing", "quarantined"))
+            for table in document["tables"]
+        ),
     )
+    notes = [
+        f"{table['table']}: {table['preserved']:,} row(s) were preserved by the migration: PostgreSQL's own, "
+        "which may differ from the source's"
+        for table in document["tables"]
+        if table["preserved"]
+    ]
+    if quarantined := sum(table["quarantined"] for table in document["tables"]):
+        notes.append(
+            f"{quarantined:,} row(s) were quarantined by the migration: they are in the ledger, "
+            "and not among those compared"
+        )
     differences = [line for table in document["tables"] for line in table["differences"]]
     refusals = [f"{item['table']}.{item['column']}: {item['reason']}" for item in document["refusals"]]
     return "\n".join(
-        [f"source: {document['source']}", "", tables, *(f"  {line}" for line in differences + refusals)]
+        [
+            f"source: {document['source']}",
+            "",
+            tables,
+            *(f"  {line}" for line in differences + refusals + notes),
+        ]
     )
 
 

@@ -36,8 +36,9 @@ from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
 from entrypoint.transfer import sources
 from entrypoint.transfer.discover import find_named
-from entrypoint.transfer.migrate import PlanRefusedError, plan_source, verify_source
+from entrypoint.transfer.migrate import PlanRefusedError, plan_source
 from entrypoint.transfer.report import log_refusals
+from entrypoint.transfer.reverify import verify_source
 
 
 def migrate(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS {schema}.rejects (
     source_key    text NOT NULL,
     source_column text,
     reason        text NOT NULL,
-    cells         jsonb NOT NULL        -- by column: storage class, and value or hex of all bytes
+    cells         jsonb NOT NULL,       -- by column: storage class, and value, hex, or place among the long cells
+    long_cells    bytea                 -- the bytes of the cells that are too long for that, one after another
 );
 
 CREATE INDEX IF NOT EXISTS rejects_run_id_idx ON {schema}.rejects (run_id);

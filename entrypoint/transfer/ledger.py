@@ -6,7 +6,7 @@ outside the one that was rolled back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,6 +63,38 @@ def _make_success(
         retired_path=Path(retired_path) if retired_path else None,
         finished_at=finished_at,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a committed data migration did about one source's rows.
+
+    Attributes:
+        preserved: by source table, the rows for which PostgreSQL's own were kept.
+    """
+
+    id: int
+    preserved: dict[str, int]
+
+
+def read_accounts(
+    connection: psycopg.Connection[Any], schema: str, *, path: Path, sha256: str
+) -> tuple[Account, ...]:
+    """Return the committed migrations of a source, by its content or its path, the newest first."""
+    rows = connection.execute(_query("read_accounts", schema), {"path": spell(path), "sha256": sha256})
+    return tuple(Account(id=run_id, preserved=preserved) for run_id, preserved in rows)
+
+
+def read_rejects(
+    connection: psycopg.Connection[Any], schema: str, runs: tuple[Account, ...], table: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of a source table that were quarantined then: key and cells, as they were stored."""
+    if runs:
+        with connection.cursor(name="entrypoint_rejects") as cursor:
+            yield from cursor.execute(
+                _query("read_rejects", schema),
+                {"runs": [run.id for run in runs], "table": fit_text(connection, table)},
+            )
 
 
 def read_runs(connection: psycopg.Connection[Any], schema: str, *, limit: int) -> list[dict[str, Any]]:

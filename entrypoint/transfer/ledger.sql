@@ -23,3 +23,17 @@ SELECT id, outcome, started_at, finished_at, source_path, source_sha256, source_
 FROM {schema}.runs
 ORDER BY id DESC
 LIMIT %(limit)s
+
+-- name: read_accounts
+-- The successes of one source, wherever it lay or lies, the newest first, and what each preserved.
+SELECT id, coalesce(
+    (SELECT jsonb_object_agg(t ->> 'table', t -> 'preserved') FROM jsonb_array_elements(report #> '{{result,tables}}') t),
+    '{{}}')
+FROM {schema}.runs
+WHERE outcome = 'succeeded' AND (source_sha256 = %(sha256)s OR retired_path = %(path)s OR source_path = %(path)s)
+ORDER BY id DESC
+
+-- name: read_rejects
+SELECT source_key, cells
+FROM {schema}.rejects
+WHERE run_id = ANY (%(runs)s) AND source_table = %(table)s

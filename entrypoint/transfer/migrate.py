@@ -35,7 +35,6 @@ from entrypoint.transfer.merge import CONFLICT_REMEDY
 from entrypoint.transfer.plan import make_plan
 from entrypoint.transfer.readings import Sides
 from entrypoint.transfer.untouched import note_untouched
-from entrypoint.transfer.verdict import describe_difference
 from entrypoint.transfer.verify import verify_load
 
 # Reads of the plan happen in the load's transaction; a lock that another session holds on a table is
@@ -130,7 +129,7 @@ def plan_source(
     """Return the plan for the source at `path`, and its document, leaving no trace on either side."""
     with open_source(path, is_for_migration=False) as source, connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION READ ONLY")
-        _configure_session(connection, settings)
+        configure_session(connection, settings)
         judged = examine(connection, source, settings, only=only, has_checks=True)
         plan = judged.plan
         if not plan.refusals:
@@ -143,7 +142,7 @@ def _foresee_conflicts(
 ) -> Plan:
     """Return the plan with what ON_CONFLICT would do: a refusal under `fail`, else a note."""
     refusals, notes = [], list(judged.plan.notes)
-    sides = _face(connection, source, judged, settings)
+    sides = Sides(connection=connection, source=source, faces=judged.faces, timezone=settings.source_timezone)
     for table in judged.plan.tables:
         if not table.key or not catalog.has_rows(connection, table.target):
             continue
@@ -196,7 +195,7 @@ def migrate_source(
         translate_load_errors("the data migration", role=connection.info.user),
         connection.transaction(),
     ):
-        _configure_session(connection, settings)
+        configure_session(connection, settings)
         # Where the first row that breaks a check ends the load, the others are looked for only then.
         judged = examine(
             connection, source, settings, only=only, has_checks=settings.on_reject == "quarantine"
@@ -280,49 +279,9 @@ def _load(
         raise PlanRefusedError(refusals, where=str(source.path), document=document) from None
 
 
-def _face(
-    connection: psycopg.Connection[Any], source: SourceDatabase, judged: Judged, settings: Settings
-) -> Sides:
-    return Sides(connection=connection, source=source, faces=judged.faces, timezone=settings.source_timezone)
-
-
 def _group_by_way(ways: dict[str, str]) -> dict[str, list[str]]:
     """Return the tables by how they were verified: `full`, `sample` or `counts`."""
     return {way: [name for name, used in ways.items() if used == way] for way in sorted(set(ways.values()))}
-
-
-def verify_source(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> dict[str, Any]:
-    """Compare every cell of the source at `path` with PostgreSQL and return what differs as a document.
-
-    Leaves no trace on either side. Rows that PostgreSQL has gained since are no difference.
-    """
-    with (
-        open_source(path, is_for_migration=False) as source,
-        translate_load_errors("the verification", role=connection.info.user),
-        connection.transaction(force_rollback=True),
-    ):
-        connection.execute("SET TRANSACTION READ ONLY")
-        _configure_session(connection, settings)
-        judged = examine(connection, source, settings)
-        verdicts = {
-            table.source.name: compare_table(_face(connection, source, judged, settings), table)
-            for table in judged.plan.tables
-        }
-    return {
-        "source": unit.spell(path),
-        "rows": sum(verdict.rows for verdict in verdicts.values()),
-        "differing": sum(verdict.differing for verdict in verdicts.values()),
-        "refusals": [report.describe_refusal(refusal) for refusal in judged.plan.refusals],
-        "tables": [
-            {
-                "table": name,
-                "rows": verdict.rows,
-                "differing": verdict.differing,
-                "differences": [describe_difference(difference) for difference in verdict.differences],
-            }
-            for name, verdict in verdicts.items()
-        ],
-    }
 
 
 def shares_tables(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> bool:
@@ -334,7 +293,7 @@ def shares_tables(connection: psycopg.Connection[Any], path: Path, settings: Set
     return any(table.name in settings.mapping.tables or find_matches(table.name, targets) for table in tables)
 
 
-def _configure_session(connection: psycopg.Connection[Any], settings: Settings) -> None:
+def configure_session(connection: psycopg.Connection[Any], settings: Settings) -> None:
     """Fix what gives text its meaning and have the server hold the limits too, for one transaction."""
     timeout_ms = str(int(settings.migration_timeout_s * 1000))
     values = {

@@ -6,13 +6,15 @@ ledger: every cell with its storage class and all its bytes. Decides about no ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from entrypoint.errors import SourceRefusedError
 from entrypoint.model import Refusal, TablePlan
 from entrypoint.postgres.encoding import fit_document, fit_text, holds_any_text
 from entrypoint.sqlite.failures import translate_errors
@@ -20,6 +22,20 @@ from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import find_row_identity, show_key, show_value
 from entrypoint.transfer.conversions import raw_cell
+
+# Longer cells are kept beside the document: jsonb holds 256 MB, a row of SQLite's up to 1 GB.
+_LONGEST_IN_DOCUMENT = 32 * 1024
+_COLUMNS = {
+    "run_id": "int8",
+    "source_table": "text",
+    "source_key": "text",
+    "source_column": "text",
+    "reason": "text",
+    "cells": "jsonb",
+    "long_cells": "bytea",
+}
+_KNOWN = -1  # instead of a refusal's number: the ledger has this row
+_ROWID_KEY = re.compile(r"rowid=(-?\d+)", re.ASCII)
 
 
 class Rejects:
@@ -46,6 +62,15 @@ class Rejects:
                 f"CREATE TABLE {name} ({columns}, refusal, PRIMARY KEY ({columns})) WITHOUT ROWID"
             )
         self._tables[table.source.name] = name
+        return self.condition(table)
+
+    def condition(self, table: TablePlan) -> str | None:
+        """Return the SQL condition of the rows that are not marked; None where rows cannot be told apart."""
+        name = self._tables.get(table.source.name)
+        if name is None:
+            return None
+        identity = find_row_identity(table.source)
+        columns = ", ".join(f"k{position}" for position in range(len(identity)))
         return f"({', '.join(identity)}) NOT IN (SELECT {columns} FROM {name})"
 
     def mark(self, table: TablePlan, refusal: Refusal, condition: str) -> None:
@@ -67,6 +92,49 @@ class Rejects:
         assert row is not None
         return int(row[0])
 
+    def recall(self, table: TablePlan, rejects: Iterable[tuple[str, dict[str, Any]]]) -> int:
+        """Mark the rows that the ledger has, and return how many of them the source still holds.
+
+        Args:
+            table: that was watched.
+            rejects: key and cells, as they were stored.
+        """
+        identity = find_row_identity(table.source)
+        if not identity:
+            return 0
+        marks = self._tables[table.source.name]
+        columns = [quote(name) for name in table.source.key] or list(identity)
+        with translate_errors(self._source.path), self._writing():
+            for key, cells in rejects:
+                match = _ROWID_KEY.fullmatch(key)
+                known = [
+                    cells[name] for name in table.source.key if "from" not in cells.get(name, {"from": 0})
+                ]
+                if len(known) < len(table.source.key) or not (known or match):
+                    continue  # the source has other columns by now, or a key is too long to be found by
+                values = [self._restore(cell) for cell in known] or [("?", int(match[1]) if match else 0)]
+                same = " AND ".join(
+                    f"{column} IS {value}" for column, (value, _) in zip(columns, values, strict=True)
+                )
+                self._source.connection.execute(
+                    f"INSERT OR REPLACE INTO {marks} SELECT {', '.join(identity)}, {_KNOWN}"
+                    f" FROM {quote(table.source.name)} WHERE {same}",
+                    tuple(value for _, value in values),
+                )
+        row = self._source.connection.execute(
+            f"SELECT count(*) FROM {marks} WHERE refusal = {_KNOWN}"
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    @staticmethod
+    def _restore(cell: dict[str, Any]) -> tuple[str, Cell]:
+        """Return the SQL of a stored key cell, and its parameter."""
+        if "hex" in cell:
+            raw = bytes.fromhex(cell["hex"])
+            return ("CAST(? AS TEXT)" if cell["class"] == "text" else "?"), raw
+        return "?", float(cell["value"]) if cell["class"] == "real" else cell["value"]
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Allow writing for the temporary tables' sake; nothing else is written through this connection."""
@@ -79,31 +147,45 @@ class Rejects:
     def store(
         self, connection: psycopg.Connection[Any], schema: str, run_id: int, tables: tuple[TablePlan, ...]
     ) -> int:
-        """Write every marked row into the ledger, inside the load's transaction, and return how many."""
-        stored = 0
-        statement = sql.SQL(
-            "COPY {}.rejects (run_id, source_table, source_key, source_column, reason, cells) FROM STDIN"
-        ).format(sql.Identifier(schema))
+        """Write every marked row into the ledger, inside the load's transaction, and return how many.
+
+        Raises:
+            SourceRefusedError: they are not as many as were left out.
+        """
         rejecting = [table for table in tables if table.rejected]
         if not rejecting:
             return 0
+        # Binary, because the text of a long cell would be longer than a message may be.
+        statement = sql.SQL("COPY {}.rejects ({}) FROM STDIN (FORMAT binary)").format(
+            sql.Identifier(schema), sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
+        )
+        stored = 0
         with (
             translate_errors(self._source.path),
             connection.cursor() as cursor,
             cursor.copy(statement) as copy,
         ):
+            copy.set_types(list(_COLUMNS.values()))
             for table in rejecting:
-                for key, column, reason, cells in self._read(table, holds_any_text(connection)):
+                before = stored
+                for key, column, reason, cells, long in self._read(table, holds_any_text(connection)):
                     told = (
                         None if text is None else fit_text(connection, text) for text in (key, column, reason)
                     )
-                    copy.write_row((run_id, table.source.name, *told, fit_document(connection, cells)))
+                    document = fit_document(connection, cells)
+                    copy.write_row((run_id, fit_text(connection, table.source.name), *told, document, long))
                     stored += 1
+                if stored - before != table.rejected:
+                    raise SourceRefusedError(
+                        f"{stored - before} rows were kept where {table.rejected} were left out",
+                        where=f"table {table.source.name}",
+                        remedy="nothing was kept, the source is untouched; please report this",
+                    )
         return stored
 
     def _read(
         self, table: TablePlan, is_any_text: bool
-    ) -> Iterator[tuple[str, str | None, str, dict[str, Any]]]:
+    ) -> Iterator[tuple[str, str | None, str, dict[str, Any], bytes | None]]:
         identity = find_row_identity(table.source)
         names = [column.name for column in table.source.columns]
         keys = tuple(quote(name) for name in table.source.key) or identity
@@ -127,15 +209,25 @@ class Rejects:
                 ),
             )
             reason = self._refusals[int(refusal)]
+            long: list[bytes] = []
             document = {
-                name: self._describe_cell(str(kind), raw, is_any_text)
+                name: self._describe_cell(str(kind), raw, long, is_any_text)
                 for name, (kind, raw) in zip(names, pairs[len(keys) :], strict=True)
             }
-            yield key, reason.column, reason.reason, document
+            yield key, reason.column, reason.reason, document, b"".join(long) or None
 
-    def _describe_cell(self, storage_class: str, raw: Cell, is_any_text: bool) -> dict[str, Any]:
-        """Return a cell so that nothing of it is lost: text as text where JSON can hold it, else as bytes."""
+    def _describe_cell(
+        self, storage_class: str, raw: Cell, long: list[bytes], is_any_text: bool
+    ) -> dict[str, Any]:
+        """Return a cell so that nothing of it is lost: text as text where JSON can hold it, else as bytes.
+
+        A long one is appended to `long`, and its place there returned: `from`, counted from 1, and `bytes`.
+        """
         if isinstance(raw, bytes):
+            if len(raw) > _LONGEST_IN_DOCUMENT:
+                start = sum(map(len, long)) + 1
+                long.append(raw)
+                return {"class": storage_class, "from": start, "bytes": len(raw)}
             if storage_class == "text":
                 text = raw.decode(self._source.encoding, "replace")
                 if text.encode(self._source.encoding, "replace") == raw and (

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.loading import run_on, write_source, write_table
+from tests.programs import run_program
 from tests.servers import Database
+from tests.unit.test_readme import read_block
 
 TARGET = """
 CREATE TABLE users (id int PRIMARY KEY, name varchar(10) NOT NULL, born date, boss int REFERENCES users);
@@ -95,3 +99,127 @@ def test_a_unit_that_is_not_known_is_refused_all_the_same(database: Database, tm
     ended = run_on(database, path, "run", "--migrate-only", ON_REJECT="quarantine")
     assert ended.code == 65
     assert "numbers of two units in one column" in ended.stderr
+
+
+HUGE = 140_000_000  # as hex more than jsonb can hold
+AWKWARD_TARGET = """
+CREATE TABLE t (id int PRIMARY KEY, size smallint, a text, b text, c text, d text, e bytea, f float8, g text);
+CREATE TABLE u (k text PRIMARY KEY, n int);
+CREATE TABLE named (rowid int, _rowid_ int, oid int);
+"""
+AWKWARD_SOURCE = """
+CREATE TABLE t (id INTEGER PRIMARY KEY, size, a, b, c, d, e, f, g AS (a || '!') STORED);
+CREATE TABLE u (k PRIMARY KEY, n) WITHOUT ROWID;
+INSERT INTO t (id, size, a, b, c, d, e, f) VALUES
+  (1, 'x', 'plain', CAST(x'61ff62' AS TEXT), CAST(x'610062' AS TEXT), '', x'00ff', -0.0),
+  (2, 'x', NULL, 9007199254740993, 1e999, -1e999, x'', 0.1),
+  (3, 1, 'fine', 'b', 'c', 'd', x'01', 1.5);
+INSERT INTO u VALUES (CAST(x'ff' AS TEXT), 1), ('a' || char(10) || 'b', 'x'), ('ok', 2);
+"""
+
+
+def read_rejects(database: Database) -> dict[tuple[str, str, str], tuple[str, bytes | None]]:
+    """Return what the README's query gives: storage class and bytes by table, key and column."""
+    return {
+        (table, key, column): (kind, bytes(raw) if raw is not None else None)
+        for _, table, key, column, kind, raw, *_ in database.execute(read_block("rejects"))
+    }
+
+
+@pytest.mark.newest_server
+def test_every_cell_comes_back_as_it_was(database: Database, tmp_path: Path) -> None:
+    database.execute(AWKWARD_TARGET)
+    path = write_source(tmp_path / "a.db", AWKWARD_SOURCE)
+    run_on(database, path, "run", "--migrate-only", ON_REJECT="quarantine", VERIFY="full").succeeded()
+    assert database.execute("SELECT id, g FROM t") == [(3, "fine!")]
+    found = read_rejects(database)
+    expected = {
+        ("t", "id=1", "id"): ("integer", b"1"),
+        ("t", "id=1", "b"): ("text", b"a\xffb"),
+        ("t", "id=1", "c"): ("text", b"a\x00b"),
+        ("t", "id=1", "d"): ("text", b""),
+        ("t", "id=1", "e"): ("blob", b"\x00\xff"),
+        ("t", "id=1", "f"): ("real", b"-0.0"),
+        ("t", "id=1", "g"): ("text", b"plain!"),
+        ("t", "id=2", "a"): ("null", None),
+        ("t", "id=2", "b"): ("integer", b"9007199254740993"),
+        ("t", "id=2", "c"): ("real", b"inf"),
+        ("t", "id=2", "d"): ("real", b"-inf"),
+        ("t", "id=2", "e"): ("blob", b""),
+    }
+    assert {place: found[place] for place in expected} == expected
+    keys = {raw for (table, _, column), (_, raw) in found.items() if (table, column) == ("u", "k")}
+    assert keys == {b"a\nb", b"\xff"}
+
+
+@pytest.mark.newest_server
+def test_a_cell_larger_than_json_holds_is_kept(database: Database, tmp_path: Path) -> None:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, size smallint, raw bytea, note text, more bytea)")
+    path = write_source(
+        tmp_path / "a.db",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, size, raw, note, more);"
+        f"INSERT INTO t VALUES (1, 'x', zeroblob({HUGE}), CAST(x'ff' || zeroblob(40000) AS TEXT), x'01')",
+    )
+    run_on(database, path, "run", "--migrate-only", ON_REJECT="quarantine").succeeded()
+    query = read_block("rejects").split("ORDER BY")[0]
+    lengths = database.execute(
+        f"SELECT source_column, storage_class, octet_length(raw), md5(raw) FROM ({query}) q ORDER BY 1"
+    )
+    text = b"\xff" + bytes(40000)
+    assert [row[:3] for row in lengths] == [
+        ("id", "integer", 1),
+        ("more", "blob", 1),
+        ("note", "text", 40001),
+        ("raw", "blob", HUGE),
+        ("size", "text", 1),
+    ]
+    assert lengths[2][3] == hashlib.md5(text).hexdigest()
+    assert lengths[3][3] == hashlib.md5(bytes(HUGE)).hexdigest()
+
+
+def test_rows_that_nothing_tells_apart_are_refused(database: Database, tmp_path: Path) -> None:
+    database.execute(AWKWARD_TARGET)
+    path = write_source(
+        tmp_path / "a.db",
+        "CREATE TABLE named (rowid, _rowid_, oid); INSERT INTO named VALUES (1, 1, 1), ('x', 2, 2)",
+    )
+    ended = run_on(database, path, "run", "--migrate-only", ON_REJECT="quarantine")
+    assert ended.code == 65
+    assert "named.rowid" in ended.stderr
+    assert database.execute("SELECT count(*) FROM named") == [(0,)]
+
+
+def test_a_second_start_keeps_them_once(database: Database, source: Path) -> None:
+    copy = source.read_bytes()
+    run_on(database, source, "run", "--migrate-only", ON_REJECT="quarantine").succeeded()
+    source.write_bytes(copy)  # the same file again, as from a backup
+    for arguments in (("run", "--migrate-only"), ("migrate", "--yes")):
+        run_on(database, source, *arguments, ON_REJECT="quarantine").succeeded()
+    assert database.execute("SELECT count(*) FROM entrypoint.rejects") == [(14,)]
+    for query, rows in KEPT.items():
+        assert database.execute(query) == rows
+
+
+def test_verify_counts_them_afterwards(database: Database, source: Path) -> None:
+    """Neither missing nor refused: they are in the ledger. What is not there still is."""
+    run_on(database, source, "run", "--migrate-only", ON_REJECT="quarantine").succeeded()
+    (retired,) = source.parent.glob("a.db.migrated-*")
+    before = retired.read_bytes()
+    database.execute("INSERT INTO users (id, name) VALUES (99, 'gained')")
+    environment = {"DATABASE_URL": database.url}
+    ended = run_program("verify", "--json", "--sqlite-url", str(retired), environment=environment)
+    document = json.loads(ended.succeeded().stdout)
+    assert (document["status"], document["rows"], document["differing"]) == ("equal", 5, 0)
+    assert sum(table["quarantined"] for table in document["tables"]) == 14
+    assert document["refusals"] == []
+    ended = run_program("verify", "--sqlite-url", str(retired), environment=environment).succeeded()
+    assert "14 row(s) were quarantined by the migration: they are in the ledger" in ended.stdout
+    database.execute("DELETE FROM replies; DELETE FROM entrypoint.rejects WHERE source_key = 'id=4'")
+    document = json.loads(
+        run_program("verify", "--json", "--sqlite-url", str(retired), environment=environment).stdout
+    )
+    tables = {table["table"]: table for table in document["tables"]}
+    assert (document["status"], document["differing"]) == ("different", 1)
+    assert (tables["replies"]["missing"], tables["users"]["quarantined"]) == (1, 4)
+    assert {refusal["table"] for refusal in document["refusals"]} == {"users", "posts"}
+    assert retired.read_bytes() == before

@@ -11,7 +11,7 @@ import pytest
 
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import Plan
-from entrypoint.transfer.migrate import verify_source
+from entrypoint.transfer.reverify import verify_source
 from entrypoint.transfer.verify import VerifyMode
 from tests.loading import make_settings
 from tests.servers import Database
