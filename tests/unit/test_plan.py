@@ -152,6 +152,20 @@ def test_each_choice_settles_it() -> None:
     assert by_name["Person"].key_name == "primary key person_pkey"
 
 
+def test_how_a_name_was_found_is_told() -> None:
+    long = "ä" * 40
+    (table,) = make_plan(
+        (make_source("userAccounts", "Id", "isActive", "plain", long),),
+        (make_target(1, "user_accounts", "id!", "is_active", "plain", long[:31]),),
+        mapping=parse_mapping("", name="map.toml"),
+        has_data=lambda table, column: True,
+    ).tables
+    assert (table.match, [column.match for column in table.columns]) == (
+        "snake",
+        ["case", "snake", "exact", "cut"],
+    )
+
+
 def test_an_ignored_column_may_give_way_to_a_default() -> None:
     settled = plan(
         "[tables.Notes_old]\nignore = true\n[tables.Person.columns]\nlastSeen = { ignore = true }\n"
