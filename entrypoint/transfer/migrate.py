@@ -55,10 +55,12 @@ class PlanRefusedError(SourceRefusedError):
         first = refusals[0]
         place = first.table + (f".{first.column}" if first.column else "")
         rest = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        hint = " (--write-mapping FILE writes one)" if any(refusal.entries for refusal in refusals) else ""
         super().__init__(
             f"{len(refusals)} refusal(s): {place}: {first.reason}{rest}",
             where=where,
-            remedy="see them all with `entrypoint migrate --dry-run`, correct the source or the mapping file",
+            remedy="see them all with `entrypoint migrate --dry-run`, correct the source or the mapping file"
+            + hint,
         )
         self.refusals = refusals
         self.document = document

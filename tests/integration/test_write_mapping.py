@@ -58,6 +58,7 @@ def test_a_file_that_is_written_settles_what_is_refused(prepared: Place) -> None
     ended = prepared.run("migrate", "--write-mapping", str(path))
     line = ended.failed_with(65)
     assert "5 refusal(s)" in line
+    assert line.endswith("or the mapping file (--write-mapping FILE writes one)")
     assert "refused:" in ended.stdout
     assert (prepared.hash_files(), prepared.describe_target()) == (files, target)
     assert prepared.runs() == []
