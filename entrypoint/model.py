@@ -304,6 +304,7 @@ class TablePlan:
         rows: in the source.
         rejected: of those, the ones that are quarantined instead of loaded.
         stood_for: of those, the ones left out because another row of PostgreSQL has their unique key.
+        stand_ins: the first few of them, for the reader: `id=7 for which id=1 stands`.
         condition: SQL over the source table that holds for the others; None: for all.
     """
 
@@ -316,6 +317,7 @@ class TablePlan:
     rows: int = 0
     rejected: int = 0
     stood_for: int = 0
+    stand_ins: tuple[str, ...] = ()
     condition: str | None = None
 
     @property

@@ -9,6 +9,7 @@ refers to them. `standing` finds them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -17,10 +18,10 @@ import psycopg
 from entrypoint.model import ForeignKey, Refusal, TablePlan
 from entrypoint.postgres.catalog import has_rows
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.cells import KEYS_SHOWN, show_key
+from entrypoint.transfer.cells import KEYS_SHOWN, VALUE_WIDTH, show_key
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.followers import describe_referring, find_referring, leave_out, redirect
+from entrypoint.transfer.followers import Key, describe_referring, find_referring, leave_out, redirect
 from entrypoint.transfer.merge import ConflictPolicy
 from entrypoint.transfer.standing import Collisions, StandingRows, choose_identity, list_other_indexes
 from entrypoint.transfer.twins import refuse_twins
@@ -61,13 +62,16 @@ def settle_collisions(
         if on_conflict != "preserve" or found.is_too_many:
             _refuse(table, found, referring, findings)
             continue
-        settled[name] = leave_out(source, table, choose_identity(table), found.keys, faces)
+        shown = _show_stand_ins(table, found)
+        left_out = leave_out(source, table, choose_identity(table), found.keys, faces)
+        settled[name] = replace(left_out, stand_ins=shown)
         for child, key in referring:
             follow = found.followers[key.referenced_columns]
             settled[child] = redirect(source, settled[child], key, follow, faces)
         findings.notes.append(
             f"{table.source.name}: {len(found.keys)} row(s) stand in PostgreSQL under another key "
-            f"({'; '.join(found.names)}); those are kept, and what refers to the others follows them"
+            f"({'; '.join(found.names)}); those are kept, and what refers to the others follows them: "
+            f"{'; '.join(shown)}"
         )
     redirected = tuple(settled.values())
     if any(column.redirect for table in redirected for column in table.columns):
@@ -76,10 +80,26 @@ def settle_collisions(
     return redirected
 
 
+def _show_stand_ins(table: TablePlan, found: Collisions) -> tuple[str, ...]:
+    names = choose_identity(table)
+    pairs = islice(
+        sorted({(arriving, standing) for arriving, standing, _ in found.pairs}, key=str), KEYS_SHOWN
+    )
+    return tuple(
+        f"{_show_cut(names, arriving)} for which {_show_cut(names, standing)} stands"
+        for arriving, standing in pairs
+    )
+
+
+def _show_cut(names: tuple[str, ...], key: Key) -> str:
+    """Return a row's key for the reader; without one it is all its cells, of any length."""
+    return show_key(names, ("NULL" if cell is None else str(cell)[:VALUE_WIDTH] for cell in key))
+
+
 def _refuse(
     table: TablePlan, found: Collisions, referring: list[tuple[str, ForeignKey]], findings: Findings
 ) -> None:
-    shown = islice(sorted(tuple(str(cell) for cell in key) for key in found.keys), KEYS_SHOWN)
+    shown = islice(sorted(found.keys, key=str), KEYS_SHOWN)
     findings.refusals.append(
         Refusal(
             table=table.source.name,
@@ -88,7 +108,7 @@ def _refuse(
             f"{'; '.join(found.names)}; what refers to these rows: {describe_referring(referring)}",
             remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows and let the references follow them, "
             "or change the keys on one side",
-            keys=tuple(show_key(choose_identity(table), key) for key in shown),
+            keys=tuple(_show_cut(choose_identity(table), key) for key in shown),
             count=len(found.keys),
         )
     )

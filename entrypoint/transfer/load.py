@@ -138,8 +138,10 @@ def _load_table(
             "rows_stood_for",
             table=table.source.name,
             rows=table.stood_for,
+            keys="; ".join(table.stand_ins),
             meaning="PostgreSQL holds other rows under another unique key of theirs; those were kept, and "
             "what refers to the source's follows them",
+            remedy="compare the two rows, and correct PostgreSQL's where the source's should have stayed",
         )
     standing = count_rows(connection, table.target)
     if not table.rows_taken:

@@ -88,6 +88,7 @@ def test_children_follow_the_row_that_stands(database: Database, source: Path) -
         "notes": (3, 3, 0, 0),
     }
     assert "follows them" in ended.stdout
+    assert "id=7 for which id=1 stands" in ended.stdout
 
 
 def test_a_second_run_changes_nothing(database: Database, source: Path, tmp_path: Path) -> None:
