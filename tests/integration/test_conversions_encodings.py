@@ -86,3 +86,24 @@ def test_lengths_are_bytes_without_an_encoding(ascii_place: Place) -> None:
     ascii_place.run("schema", "up").succeeded()
     ended = ascii_place.run("migrate", "--dry-run", "--json")
     assert [one["column"] for one in json.loads(ended.stdout)["refusals"]] == ["w", "d"]
+
+
+def test_keys_that_the_encoding_lacks_do_not_stop_the_plan(latin: Place) -> None:
+    latin.write_schema(
+        "CREATE TABLE tags (name text PRIMARY KEY, mail varchar(9) UNIQUE);"
+        "CREATE TABLE uses (id int PRIMARY KEY, tag text REFERENCES tags, w text CHECK (w <> 'x'));"
+        "INSERT INTO tags VALUES ('seed', 'é');"
+    )
+    latin.write_source(
+        "CREATE TABLE tags (name TEXT PRIMARY KEY, mail);"
+        "CREATE TABLE uses (id INTEGER PRIMARY KEY, tag, w);"
+        "INSERT INTO tags VALUES ('é', 'ü'), ('€', '€'), ('seed', '漢');"
+        "INSERT INTO uses VALUES (1, 'é', 'a'), (2, '€', '€'), (3, '漢', 'b'), (4, 'seed', 'ÿ')"
+    )
+    latin.run("schema", "up").succeeded()
+    ended = latin.run("migrate", "--dry-run", "--json")
+    assert ended.code == 65, ended.stderr
+    latin.run(variables={"ON_REJECT": "quarantine", "VERIFY": "full"}).succeeded()
+    assert read(latin, "SELECT name FROM tags") == [("seed",), ("é",)]
+    assert read(latin, "SELECT id FROM uses ORDER BY id") == [(1,), (4,)]
+    latin.run("verify", variables={"ON_REJECT": "quarantine"}).succeeded()

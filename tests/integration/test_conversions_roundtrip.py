@@ -55,6 +55,8 @@ def integers(bits: int) -> Spelled:
         lambda v: float(v) if abs(v) <= 2**53 else None,
         lambda v: f" {v:+d} ",
         lambda v: f"{v}.0",
+        lambda v: f"{v}e0",
+        lambda v: f"{v / 1000:.3f}e3" if abs(v) < 10**12 else None,
     )
 
 
@@ -110,6 +112,7 @@ def spell_moment(moment: datetime) -> list[str]:
         f"{base}.{fraction}",
         f"{base}.{fraction}789",
         f"{base},{fraction}" if moment.microsecond else base.replace(" ", "t"),
+        f"{base.replace('-', '').replace(':', '').replace(' ', 'T')}.{fraction}",
     ]
 
 
