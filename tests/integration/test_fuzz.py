@@ -130,7 +130,7 @@ def check_case(bench: Bench, case: Case) -> None:
         assert read_sequences(bench) == sequences, "a refusal moved a sequence"
         assert bool(plan.refusals) == bool(expected.refusals) or expected.doubts or expected.late, ended
         if isinstance(ended, PlanRefusedError) and plan.refusals:
-            assert ended.refusals == plan.refusals, "a dry run refused other things than the run"
+            assert set(ended.refusals) <= set(plan.refusals), "a dry run did not list what the run refused"
         checks.check_refusals(case, expected, plan.refusals)
     else:
         assert expected.verdict != "refused", "what cannot be taken was taken"
