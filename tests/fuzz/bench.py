@@ -176,6 +176,12 @@ def read_files(path: Path) -> dict[str, bytes]:
     }
 
 
+def count_successes(bench: Bench) -> int:
+    """Return how many migrations the ledger holds for done."""
+    rows = bench.observer.execute("SELECT 1 FROM entrypoint.runs WHERE outcome = 'succeeded'").fetchall()
+    return len(rows)
+
+
 # --- the program ---------------------------------------------------------------------------------
 
 
@@ -211,22 +217,31 @@ def run_here(bench: Bench, case: Case, configured: Settings) -> Migrated | Entry
 
 
 def run_child(bench: Bench, case: Case, configured: Settings) -> EntrypointError | None:
-    """Run the command line's `migrate`, dry first; the file is put back where it was renamed."""
+    """Run the command line's `migrate`, dry first and then once more; the file is put back where it was."""
     saved = read_files(bench.path)
     with _search_path(bench, case):
         dry = _start(bench, case, "--dry-run")
         assert read_files(bench.path) == saved, "a dry run wrote to the source"
         ended = _start(bench, case, "--yes")
-    assert "Traceback" not in dry.stderr + ended.stderr
-    if ended.returncode == 0:
+        assert "Traceback" not in dry.stderr + ended.stderr
+        if ended.returncode:
+            assert ended.returncode in (65, 77, 78), (ended.returncode, ended.stderr)
+            return SourceRefusedError(ended.stderr)
         assert dry.returncode == 0, dry.stderr
-        for item in bench.path.parent.iterdir():
-            item.unlink()
-        for name, content in saved.items():
-            (bench.path.parent / name).write_bytes(content)
-        return None
-    assert ended.returncode in (65, 77, 78), (ended.returncode, ended.stderr)
-    return SourceRefusedError(ended.stderr)
+        after = dump(bench, case)
+        _put_back(bench, saved)
+        again = _start(bench, case, "--yes")
+        assert again.returncode == 0, again.stderr
+        assert dump(bench, case) == after, "the same file once more changed rows"
+    _put_back(bench, saved)
+    return None
+
+
+def _put_back(bench: Bench, saved: dict[str, bytes]) -> None:
+    for item in bench.path.parent.iterdir():
+        item.unlink()
+    for name, content in saved.items():
+        (bench.path.parent / name).write_bytes(content)
 
 
 @contextlib.contextmanager

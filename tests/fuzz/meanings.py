@@ -108,13 +108,11 @@ def _require(condition: bool) -> None:
 
 
 def _read_number(cell: float, unit: str) -> datetime:
-    number = Decimal(repr(cell))
-    if unit == "julian":
-        number -= _JULIAN_EPOCH
-    microseconds = number * _MICROSECONDS[unit]
-    return (_EPOCH + timedelta(microseconds=int(microseconds.to_integral_value("ROUND_FLOOR")))).replace(
-        tzinfo=UTC
-    )
+    """Return the moment in UTC: an integer's finer digits are cut, a real is rounded."""
+    number = Decimal(cell) - (_JULIAN_EPOCH if unit == "julian" else 0)
+    rounding = "ROUND_HALF_EVEN" if isinstance(cell, float) else "ROUND_FLOOR"
+    microseconds = (number * _MICROSECONDS[unit]).to_integral_value(rounding)
+    return (_EPOCH + timedelta(microseconds=int(microseconds))).replace(tzinfo=UTC)
 
 
 def _text(cell: Any) -> str:

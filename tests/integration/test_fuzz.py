@@ -27,6 +27,7 @@ from tests.fuzz.bench import (
     Bench,
     choose_connection,
     configure,
+    count_successes,
     dump,
     lay_out,
     read_files,
@@ -128,6 +129,7 @@ def check_case(bench: Bench, case: Case) -> None:
         assert expected.verdict != "done", f"{ended} {plan.refusals}"
         assert dump(bench, case) == before, "a refusal wrote rows"
         assert read_sequences(bench) == sequences, "a refusal moved a sequence"
+        assert not count_successes(bench), "a refusal is a success in the ledger"
         assert bool(plan.refusals) == bool(expected.refusals) or expected.doubts or expected.late, ended
         if isinstance(ended, PlanRefusedError) and plan.refusals:
             assert set(ended.refusals) <= set(plan.refusals), "a dry run did not list what the run refused"
@@ -135,6 +137,7 @@ def check_case(bench: Bench, case: Case) -> None:
     else:
         assert expected.verdict != "refused", "what cannot be taken was taken"
         assert not plan.refusals, "a dry run refused what then was done"
+        assert count_successes(bench) == 1
         check_success(bench, case, expected, ended, standing)
         checks.check_second_run(bench, case, configured)
     assert read_structure(bench) == structure, "the schema was changed"
