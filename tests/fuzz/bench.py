@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from entrypoint.errors import EntrypointError, SourceRefusedError
+from entrypoint.errors import EntrypointError, NotPermittedError, SourceRefusedError
 from entrypoint.progress import ProgressReporter
 from entrypoint.settings import Settings
 from entrypoint.sqlite.source import open_source
@@ -226,7 +226,8 @@ def run_child(bench: Bench, case: Case, configured: Settings) -> EntrypointError
         assert "Traceback" not in dry.stderr + ended.stderr
         if ended.returncode:
             assert ended.returncode in (65, 77, 78), (ended.returncode, ended.stderr)
-            return SourceRefusedError(ended.stderr)
+            is_forbidden = ended.returncode == 77
+            return NotPermittedError(ended.stderr) if is_forbidden else SourceRefusedError(ended.stderr)
         assert dry.returncode == 0, dry.stderr
         after = dump(bench, case)
         _put_back(bench, saved)

@@ -175,6 +175,14 @@ class Case:
     is_granted: bool
     is_by_child: bool
 
+    @property
+    def needs_owner(self) -> bool:
+        """Whether triggers or rules must be held, or foreign keys of a cycle be deferred, as an owner may."""
+        has_reaction = any(table.reaction not in ("", "disabled") for table in self.tables)
+        return has_reaction or any(
+            key.parent >= position for position, table in enumerate(self.tables) for key in table.foreign_keys
+        )
+
 
 # --- what is foretold ----------------------------------------------------------------------------
 

@@ -19,8 +19,10 @@ import structlog
 from hypothesis import HealthCheck, Phase, event, given, note, seed, settings
 from psycopg import sql
 
-from entrypoint.errors import ConfigurationError, EntrypointError, SourceRefusedError
+from entrypoint.errors import ConfigurationError, EntrypointError, NotPermittedError, SourceRefusedError
+from entrypoint.model import Refusal
 from entrypoint.postgres.ledger import ensure_ledger
+from entrypoint.settings import Settings
 from entrypoint.transfer.migrate import Migrated, PlanRefusedError, plan_source
 from tests.fuzz import checks
 from tests.fuzz.bench import (
@@ -119,30 +121,46 @@ def check_case(bench: Bench, case: Case) -> None:
     expected = foretell(case, cells, standing)
     note(f"{expected.verdict}: {expected.refusals} late {expected.late} doubts {expected.doubts}")
     configured = configure(bench, case)
-    plan, _ = plan_source(choose_connection(bench, case), bench.path, configured)
+    run = run_child if case.is_by_child else run_here
+    refusals = foresee(bench, case, configured)
+    if isinstance(refusals, NotPermittedError):
+        assert case.is_granted, refusals
+        assert case.needs_owner, refusals
+        assert isinstance(run(bench, case, configured), NotPermittedError), "a dry run asks for more"
+        assert (dump(bench, case), read_structure(bench)) == (before, structure)
+        return
     assert read_files(bench.path) == content, "a dry run wrote to the source"
     assert dump(bench, case) == before, "a dry run wrote rows"
-    ended = (run_child if case.is_by_child else run_here)(bench, case, configured)
+    ended = run(bench, case, configured)
     event(f"{expected.verdict} and {'refused' if isinstance(ended, EntrypointError) else 'done'}")
     if isinstance(ended, EntrypointError):
         assert isinstance(ended, SourceRefusedError | ConfigurationError), repr(ended)
-        assert expected.verdict != "done", f"{ended} {plan.refusals}"
+        assert expected.verdict != "done", f"{ended} {refusals}"
         assert dump(bench, case) == before, "a refusal wrote rows"
         assert read_sequences(bench) == sequences, "a refusal moved a sequence"
         assert not count_successes(bench), "a refusal is a success in the ledger"
-        assert bool(plan.refusals) == bool(expected.refusals) or expected.doubts or expected.late, ended
-        if isinstance(ended, PlanRefusedError) and plan.refusals:
-            assert set(ended.refusals) <= set(plan.refusals), "a dry run did not list what the run refused"
-        checks.check_refusals(case, expected, plan.refusals)
+        assert bool(refusals) == bool(expected.refusals) or expected.doubts or expected.late, ended
+        if isinstance(ended, PlanRefusedError) and refusals:
+            assert set(ended.refusals) <= set(refusals), "a dry run did not list what the run refused"
+        checks.check_refusals(case, expected, refusals)
     else:
         assert expected.verdict != "refused", "what cannot be taken was taken"
-        assert not plan.refusals, "a dry run refused what then was done"
+        assert not refusals, "a dry run refused what then was done"
         assert count_successes(bench) == 1
         check_success(bench, case, expected, ended, standing)
         checks.check_second_run(bench, case, configured)
     assert read_structure(bench) == structure, "the schema was changed"
     if not case.is_by_child or isinstance(ended, EntrypointError):
         assert read_files(bench.path) == content, "the source was changed"
+
+
+def foresee(bench: Bench, case: Case, configured: Settings) -> tuple[Refusal, ...] | NotPermittedError:
+    """Return what a dry run refuses, or the rights that it misses."""
+    try:
+        plan, _ = plan_source(choose_connection(bench, case), bench.path, configured)
+    except NotPermittedError as error:
+        return error
+    return plan.refusals
 
 
 def check_success(
