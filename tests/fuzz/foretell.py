@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from tests.fuzz.kinds import REQUIRED_VALUE
 from tests.fuzz.meanings import find_units, is_temporal
 from tests.fuzz.model import Case, Culprit, Expectation, ForeignKey, Outcome, Row, Setting, Table
 from tests.fuzz.rows import (
@@ -258,7 +259,7 @@ def _merge(
     table: Table, taken: list[Row], standing: Standing, setting: Setting, expected: Expectation
 ) -> Outcome:
     outcome = Outcome()
-    defaults = tuple(default for _, _, default in table.extras)
+    defaults = tuple(REQUIRED_VALUE if default == "?" else default for _, _, default in table.extras)
     if not table.key:
         present = Counter(row for row, _ in standing)
         added = Counter(taken) - present

@@ -233,6 +233,7 @@ TARGET_EXTRAS = (
     ("extra_computed", "integer GENERATED ALWAYS AS (1 + 1) STORED", "2"),
 )
 REQUIRED_EXTRA = ("extra_required", "integer NOT NULL", "?")
+REQUIRED_VALUE = "5"  # what the mapping file says of it
 # Columns of the source alone: DDL and whether they hold what has no home.
 SOURCE_EXTRAS = (
     ("leftover", "TEXT", False),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tests.fuzz.kinds import DDL, ICU_PRELUDE, PRELUDE
+from tests.fuzz.kinds import DDL, ICU_PRELUDE, PRELUDE, REQUIRED_VALUE
 from tests.fuzz.model import Case, Check, Row, Table, Unique
 from tests.fuzz.postgres_text import quote, write_literal
 from tests.fuzz.rows import purge, read_meanings
 
-REQUIRED_VALUE = "5"  # of a column that only the mapping file fills
 _FORBID = "FOR EACH ROW EXECUTE FUNCTION forbid();"
 # What would stop the load, or swallow its rows, and how the table's owner declared it.
 _REACTIONS = {

@@ -177,4 +177,4 @@ def check_success(
     with contextlib.closing(sqlite3.connect(f"file:{bench.path}?mode=ro", uri=True)) as connection:
         counters = read_counters(connection, case.tables)
     Path(f"{bench.path}-shm").unlink(missing_ok=True)
-    checks.check_sequences(bench, case, counters)
+    checks.check_sequences(bench, case, counters, standing)
