@@ -169,10 +169,12 @@ def check_second_run(bench: Bench, case: Case, configured: Settings) -> None:
     """Hold a second run to change nothing."""
     before, sequences = dump(bench, case), read_sequences(bench)
     again = run_here(bench, case, configured)
-    assert isinstance(again, Migrated), again
+    is_doubtful = any(not check.is_valid for table in case.tables for check in table.checks)
+    assert isinstance(again, Migrated) or is_doubtful, again
     assert dump(bench, case) == before, "a second run changed rows"
     assert read_sequences(bench) == sequences, "a second run moved a sequence"
-    assert not any(table.inserted or table.overwritten for table in again.result.tables)
+    if isinstance(again, Migrated):
+        assert not any(table.inserted or table.overwritten for table in again.result.tables)
 
 
 def list_suspects(culprits: list[Culprit]) -> str:

@@ -47,7 +47,7 @@ _WIDTHS = {
 def cases(draw: Draw, *, has_icu: bool) -> Case:
     """Draw a case; `has_icu`: the server has types and collations whose equality is wider than bytes'."""
     key_kinds = (*KEY_KINDS, *LOOSE_KINDS, *LOOSE_KINDS) if has_icu else KEY_KINDS
-    is_mapped = draw(_CHANCE) < 5
+    is_mapped = draw(_CHANCE) > 14
     names = draw(_NAMES)[: draw(st.integers(1, 5))]
     tables = [
         _draw_table(draw, TABLE_NAMES[name], key_kinds, is_mapped, nth) for nth, name in enumerate(names)
@@ -74,9 +74,9 @@ def cases(draw: Draw, *, has_icu: bool) -> Case:
         if not is_mapped
         else draw(st.sampled_from(["none", "ignored"])),
         schema=draw(st.sampled_from(["public", "public", 'App "1" %s'])),
-        has_clutter=draw(_CHANCE) < 3,
+        has_clutter=draw(_CHANCE) > 16,
         is_mapped=is_mapped,
-        is_granted=draw(_CHANCE) < 2,
+        is_granted=draw(_CHANCE) == 19,
         is_by_child=draw(st.integers(0, 39)) == 39,
     )
 
