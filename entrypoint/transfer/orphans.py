@@ -14,7 +14,14 @@ import psycopg
 from psycopg import sql
 
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
-from entrypoint.postgres.queries import allow_parameters, name_sent, name_type, send_rows, sent_rows
+from entrypoint.postgres.queries import (
+    allow_parameters,
+    name_sent,
+    name_type,
+    send_rows,
+    sent_rows,
+    write_expression,
+)
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, column_faces, read_keys, taken_rows
@@ -87,6 +94,9 @@ def _check(
     if parent is not None and parent_columns is not None and candidates:
         present = _read_present(source, parent, parent_columns, faces, connection, set(meanings.values()))
         meanings = {text: meaning for text, meaning in meanings.items() if meaning not in present}
+        if meanings and any(_is_loose(column) for column in (*columns, *parent_columns)):
+            followed = _find_equal(source, columns, parent, parent_columns, faces, connection, list(meanings))
+            meanings = {text: meaning for text, meaning in meanings.items() if text not in followed}
     orphans = set(meanings) - _find_standing(connection, key, columns, list(meanings))
     if not orphans:
         return False
@@ -177,6 +187,52 @@ def _read_present(
         keys = sift_rows(connection, columns, keys)
         present.update(key for key in _normalise(connection, columns, keys) if key in wanted)
     return present
+
+
+def _is_loose(column: ColumnPlan) -> bool:
+    """Tell whether texts that differ may be equal in a column."""
+    return column.target.type.base == "citext" or column.target.collation is not None
+
+
+def _find_equal(
+    source: SourceDatabase,
+    columns: list[ColumnPlan],
+    parent: TablePlan,
+    parent_columns: list[ColumnPlan],
+    faces: FaceMaker,
+    connection: psycopg.Connection[Any],
+    candidates: list[Key],
+) -> set[Key]:
+    """Return the candidates that PostgreSQL's `=` finds among the keys the parent will have."""
+    width = len(columns)
+    aliases = name_sent(width)
+    statement = sql.SQL("SELECT k.n FROM {} JOIN unnest({}) AS p ({}) ON {}").format(
+        sent_rows(width),
+        sql.SQL(", ").join([sql.SQL("%s::text[]")] * width),
+        sql.SQL(", ").join(aliases),
+        sql.SQL(" AND ").join(
+            sql.SQL("k.{}::{} = p.{}::{}{}").format(
+                alias,
+                name_type(own.target.type.name),
+                alias,
+                name_type(other.target.type.name),
+                write_expression(f" COLLATE {other.target.collation}" if other.target.collation else ""),
+            )
+            for alias, own, other in zip(aliases, columns, parent_columns, strict=True)
+        ),
+    )
+    texts = [column_faces(faces, column).text for column in parent_columns]
+    rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {taken_rows(parent)}")
+    found: set[Key] = set()
+    while batch := list(islice(rows, _BATCH_SIZE)):
+        present = sift_rows(
+            connection, parent_columns, [tuple(str(cell) for cell in row) for row in batch if None not in row]
+        )
+        for start in range(0, len(candidates), _BATCH_SIZE):
+            some = candidates[start : start + _BATCH_SIZE]
+            answers = connection.execute(statement, [*send_rows(some, width), *send_rows(present, width)])
+            found |= {some[number - 1] for (number,) in answers}
+    return found
 
 
 def _find_standing(

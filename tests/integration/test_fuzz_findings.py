@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
+import pytest
+
+from tests.fuzz.kinds import ICU_PRELUDE
 from tests.loading import find_refusals, migrate, write_table
 from tests.servers import Database
 
@@ -75,3 +79,24 @@ def test_percent_signs_in_the_names_of_types_are_no_placeholders(database: Datab
     assert (result.inserted, result.unchanged) == (1, 1)
     path = write_table(tmp_path / "s.db", ddl, [("a", "b", "no", '["c"]')])
     assert [refusal.column for refusal in find_refusals(database, path)] == ["word", "words"]
+
+
+@pytest.mark.parametrize("type_name", ["citext", "text COLLATE loose", "char(4) COLLATE loose"])
+def test_a_reference_that_only_a_wide_equality_satisfies_is_no_orphan(
+    database: Database, tmp_path: Path, type_name: str
+) -> None:
+    try:
+        database.execute(ICU_PRELUDE.format(schema="public"))
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this PostgreSQL has no ICU and no citext")
+    database.execute(
+        f"CREATE TABLE t (n int, id {type_name}, boss {type_name},"
+        " PRIMARY KEY (n, id), FOREIGN KEY (n, boss) REFERENCES t)"
+    )
+    rows = [(1, "Ada", "ADA"), (1, "Max", "ada"), (2, "Eva", "ada"), (1, "Leo", "eva")]
+    path = write_table(tmp_path / "s.db", "CREATE TABLE t (n, id, boss)", rows)
+    (refusal,) = find_refusals(database, path)
+    assert (refusal.column, refusal.count) == ("n, boss", 2)
+    path = write_table(tmp_path / "s.db", "CREATE TABLE t (n, id, boss)", rows[:2])
+    (result,) = migrate(database, path, VERIFY="full").result.tables
+    assert result.inserted == 2
