@@ -76,7 +76,7 @@ def cases(draw: Draw, *, has_icu: bool) -> Case:
         schema=draw(st.sampled_from(["public", "public", 'App "1" %s'])),
         has_clutter=draw(_CHANCE) > 16,
         is_mapped=is_mapped,
-        is_granted=draw(_CHANCE) == 19,
+        is_granted=False,
         is_by_child=draw(st.integers(0, 39)) == 39,
     )
 
