@@ -47,9 +47,13 @@ def foretell(case: Case, cells: Sequence[Sequence[Row]], standing: Sequence[Stan
         taken = [row for number, row in enumerate(rows[position]) if number not in left_out[position]]
         outcome = _merge(table, taken, standing[position], case.setting, expected)
         outcome.preserved += len(left_out[position])
+        expected.events |= {"another row stands for one"} if left_out[position] else set()
         outcome.rejects = [cells[position][number] for number in sorted(lost[position])]
         expected.tables.append(outcome)
     _check_constraints(case, expected)
+    culprits = [*expected.refusals, *expected.late, *expected.doubts]
+    expected.events |= {culprit.why for culprit in culprits}
+    expected.events |= {"rows left aside"} if any(outcome.rejects for outcome in expected.tables) else set()
     return expected
 
 
@@ -195,6 +199,7 @@ def _follow(
         for column, cell in zip(key.columns, new, strict=True):
             changed[column] = cell
         rows[position][number] = tuple(changed)
+        expected.events.add("a reference follows")
         types = [
             (table.columns[i].type, parent.columns[k].type)
             for i, k in zip(key.columns, key.referenced, strict=True)
@@ -287,6 +292,8 @@ def _merge(
             outcome.preserved += 1
     if outcome.preserved and setting.on_conflict == "fail":
         expected.refusals.append(Culprit(table.source, None, "conflicts", outcome.preserved))
+    for event in ("unchanged", "preserved", "overwritten"):
+        expected.events |= {event} if getattr(outcome, event) else set()
     if outcome.overwritten and table.uniques:
         expected.doubts.append(Culprit(table.source, None, "unique keys change row by row"))
     outcome.final = Counter(by_key.values())

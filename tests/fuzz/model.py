@@ -222,6 +222,7 @@ class Expectation:
         doubts: why either is right.
         tables: what becomes of the rows; a guess where there are doubts.
         rows: the meanings of the source's cells.
+        events: what happened on the way, to see how often a run meets it.
     """
 
     refusals: list[Culprit] = field(default_factory=list)
@@ -229,6 +230,7 @@ class Expectation:
     doubts: list[Culprit] = field(default_factory=list)
     tables: list[Outcome] = field(default_factory=list)
     rows: list[list[Row]] = field(default_factory=list)
+    events: set[str] = field(default_factory=set)
 
     @property
     def verdict(self) -> Literal["refused", "done", "either"]:

@@ -133,6 +133,8 @@ def check_case(bench: Bench, case: Case) -> None:
     assert dump(bench, case) == before, "a dry run wrote rows"
     ended = run(bench, case, configured)
     event(f"{expected.verdict} and {'refused' if isinstance(ended, EntrypointError) else 'done'}")
+    for happened in sorted(expected.events):
+        event(happened)
     if isinstance(ended, EntrypointError):
         assert isinstance(ended, SourceRefusedError | ConfigurationError), repr(ended)
         assert expected.verdict != "done", f"{ended} {refusals}"
