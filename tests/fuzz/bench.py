@@ -19,7 +19,7 @@ from entrypoint.settings import Settings
 from entrypoint.sqlite.source import open_source
 from entrypoint.transfer.migrate import Migrated, migrate_source
 from tests.fuzz import rows as oracle
-from tests.fuzz.model import Case, Row, Table
+from tests.fuzz.model import Case, Row
 from tests.fuzz.postgres_text import quote, read_cell, select_cell
 from tests.fuzz.source_file import fill_source, write_source
 from tests.fuzz.target_ddl import (
@@ -82,6 +82,9 @@ GRANT ALL ON ALL SEQUENCES IN SCHEMA public, {schema}, entrypoint TO {role};
 """
 
 
+Rows = list[tuple[Row, Row]]  # of a target: what both sides have, and the text of the rest
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """Connections that outlive an example: the product's as owner and as mere user, and the oracle's own."""
@@ -134,29 +137,27 @@ def lay_out(bench: Bench, case: Case) -> list[list[Row]]:
 # --- both sides ----------------------------------------------------------------------------------
 
 
-def read_target(bench: Bench, table: Table) -> list[tuple[Row, Row]]:
-    """Return a target's rows: meanings of the columns both sides have, and the extras' text."""
-    parts = [select_cell(column.type, quote(column.target)) for column in table.columns]
-    parts += [f"{name}::text" for name, _, _ in table.extras]
-    rows = bench.observer.execute(f"SELECT {', '.join(parts)} FROM {quote(table.target)}".encode()).fetchall()
-    width = len(table.columns)
-    return [
-        (
-            tuple(read_cell(column.type, text) for column, text in zip(table.columns, row, strict=False)),
-            tuple(row[width:]),
-        )
-        for row in rows
-    ]
+def read_target(bench: Bench, case: Case) -> list[Rows]:
+    """Return each target's rows: meanings of the columns both sides have, and the extras' text."""
+    queries = []
+    for number, table in enumerate(case.tables):
+        parts = [select_cell(column.type, quote(column.target)) for column in table.columns]
+        parts += [f"{name}::text" for name, _, _ in table.extras]
+        queries.append(f"SELECT {number}, ARRAY[{', '.join(parts)}]::text[] FROM {quote(table.target)}")
+    found: list[Rows] = [[] for _ in case.tables]
+    for number, texts in bench.observer.execute(" UNION ALL ".join(queries).encode()):
+        columns = case.tables[number].columns
+        cells = tuple(read_cell(column.type, text) for column, text in zip(columns, texts, strict=False))
+        found[number].append((cells, tuple(texts[len(columns) :])))
+    return found
 
 
-def dump(bench: Bench, case: Case) -> dict[str, list[Row]]:
+def dump(bench: Bench, case: Case) -> list[Row]:
     """Return the rows of all tables as text, the decoy's included."""
     names = [quote(table.target) for table in case.tables]
     names += [f"public.{names[0]}"] if case.schema != "public" else []
-    return {
-        name: bench.observer.execute(f"SELECT r::text FROM {name} r ORDER BY 1".encode()).fetchall()
-        for name in names
-    }
+    queries = [f"SELECT {number}, r::text FROM {name} r" for number, name in enumerate(names)]
+    return bench.observer.execute((" UNION ALL ".join(queries) + " ORDER BY 1, 2").encode()).fetchall()
 
 
 def read_structure(bench: Bench) -> list[Row]:

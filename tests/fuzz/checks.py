@@ -8,12 +8,10 @@ from typing import Any
 from entrypoint.model import Refusal
 from entrypoint.settings import Settings
 from entrypoint.transfer.migrate import Migrated
-from tests.fuzz.bench import Bench, dump, read_sequences, read_target, run_here
-from tests.fuzz.model import Case, Culprit, Expectation, RawText, Row, Table
+from tests.fuzz.bench import Bench, Rows, dump, read_sequences, run_here
+from tests.fuzz.model import Case, Expectation, RawText, Row, Table
 from tests.fuzz.postgres_text import quote
 from tests.fuzz.rows import compare_key, find_entry, list_uniques
-
-Rows = list[tuple[Row, Row]]
 
 
 def check_refusals(case: Case, expected: Expectation, refusals: tuple[Refusal, ...]) -> None:
@@ -32,35 +30,32 @@ def check_refusals(case: Case, expected: Expectation, refusals: tuple[Refusal, .
     assert not innocent, f"refused without a fault: {innocent} {refusals}"
 
 
-def check_rows(bench: Bench, case: Case, expected: Expectation) -> None:
+def check_rows(case: Case, expected: Expectation, after: list[Rows]) -> None:
     """Hold the rows to be those foretold."""
-    for table, outcome in zip(case.tables, expected.tables, strict=True):
-        found = Counter(read_target(bench, table))
+    for table, outcome, rows in zip(case.tables, expected.tables, after, strict=True):
+        found = Counter(rows)
         assert found == outcome.final, f"{table.target}: {found - outcome.final} for {outcome.final - found}"
 
 
-def check_laws(bench: Bench, case: Case, expected: Expectation, before: list[Rows]) -> None:
+def check_laws(case: Case, expected: Expectation, before: list[Rows], after: list[Rows]) -> None:
     """Hold what is true also where the oracle does not foretell: nothing lost, nothing made up."""
-    for table, rows, standing in zip(case.tables, expected.rows, before, strict=True):
-        after = read_target(bench, table)
-        gone = Counter(standing) - Counter(after)
+    for table, rows, standing, found in zip(case.tables, expected.rows, before, after, strict=True):
+        gone = Counter(standing) - Counter(found)
         if case.setting.on_conflict != "overwrite" or not table.key:
             assert not gone, f"{table.target}: standing rows are gone: {gone}"
         followed = {position for key in table.foreign_keys for position in key.columns}
         own = [position for position in range(len(table.columns)) if position not in followed]
         images = Counter(compare_exact(row, own) for row in rows)
-        made = Counter(compare_exact(row, own) for row, _ in (Counter(after) - Counter(standing)).elements())
+        made = Counter(compare_exact(row, own) for row, _ in (Counter(found) - Counter(standing)).elements())
         assert not made - images, f"{table.target}: rows of nobody: {made - images}"
-        check_presence(case, table, rows, [row for row, _ in after], expected)
+        check_presence(case, table, rows, [row for row, _ in found])
 
 
 def compare_exact(row: Row, positions: list[int]) -> Row:
     return tuple(row[position] for position in positions)
 
 
-def check_presence(
-    case: Case, table: Table, rows: list[Row], after: list[Row], expected: Expectation
-) -> None:
+def check_presence(case: Case, table: Table, rows: list[Row], after: list[Row]) -> None:
     """Hold every row that can be taken to stand by its key, or another to stand in its place."""
     if not table.key or case.setting.on_reject == "quarantine":
         return
@@ -141,18 +136,18 @@ def describe_cell(cell: Any) -> tuple[str, bytes]:
 # --- afterwards ----------------------------------------------------------------------------------
 
 
-def check_sequences(bench: Bench, case: Case, counters: list[int], standing: list[Rows]) -> None:
+def check_sequences(
+    bench: Bench, case: Case, counters: list[int], standing: list[Rows], after: list[Rows]
+) -> None:
     """Hold the sequences of tables that took rows to give out ids that no row has, nor had in SQLite."""
     upcoming: dict[str, int] = {}
-    for table, counter, before in zip(case.tables, counters, standing, strict=True):
+    for table, counter, before, rows in zip(case.tables, counters, standing, after, strict=True):
         if table.style not in ("identity", "always", "serial", "shared"):
             continue
-        if not counter and len(read_target(bench, table)) == len(before):
+        if not counter and len(rows) == len(before):
             continue
         column = table.columns[0]
         highest = 2 ** (63 if column.type == "bigint" or table.style == "shared" else 31) - 1
-        query = f"SELECT max({quote(column.target)}) FROM {quote(table.target)}"
-        ((largest,),) = bench.observer.execute(query.encode()).fetchall()
         sequence = "free_sequence"
         if table.style != "shared":
             ((sequence,),) = bench.observer.execute(
@@ -161,7 +156,7 @@ def check_sequences(bench: Bench, case: Case, counters: list[int], standing: lis
         row = bench.observer.execute(f"SELECT last_value, is_called FROM {sequence}".encode()).fetchone()
         assert row is not None
         upcoming[sequence] = row[0] + (1 if row[1] else 0)
-        used = max(largest or 0, counter)
+        used = max([counter, *(cells[0] for cells, _ in rows)])
         assert upcoming[sequence] > used or used == highest, f"{table.target}: {upcoming} after {used}"
 
 
@@ -175,7 +170,3 @@ def check_second_run(bench: Bench, case: Case, configured: Settings) -> None:
     assert read_sequences(bench) == sequences, "a second run moved a sequence"
     if isinstance(again, Migrated):
         assert not any(table.inserted or table.overwritten for table in again.result.tables)
-
-
-def list_suspects(culprits: list[Culprit]) -> str:
-    return "; ".join(f"{culprit.table}.{culprit.column}: {culprit.why}" for culprit in culprits)

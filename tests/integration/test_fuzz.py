@@ -27,6 +27,7 @@ from entrypoint.transfer.migrate import Migrated, PlanRefusedError, plan_source
 from tests.fuzz import checks
 from tests.fuzz.bench import (
     Bench,
+    Rows,
     choose_connection,
     configure,
     count_successes,
@@ -117,7 +118,7 @@ def check_case(bench: Bench, case: Case) -> None:
     cells = lay_out(bench, case)
     structure, sequences = read_structure(bench), read_sequences(bench)
     before, content = dump(bench, case), read_files(bench.path)
-    standing = [read_target(bench, table) for table in case.tables]
+    standing = read_target(bench, case)
     expected = foretell(case, cells, standing)
     note(f"{expected.verdict}: {expected.refusals} late {expected.late} doubts {expected.doubts}")
     configured = configure(bench, case)
@@ -166,17 +167,17 @@ def foresee(bench: Bench, case: Case, configured: Settings) -> tuple[Refusal, ..
 
 
 def check_success(
-    bench: Bench, case: Case, expected: Expectation, ended: Migrated | None, standing: list[checks.Rows]
+    bench: Bench, case: Case, expected: Expectation, ended: Migrated | None, standing: list[Rows]
 ) -> None:
     """Hold what was written to the laws, and to what was foretold."""
-    checks.check_laws(bench, case, expected, standing)
+    after = read_target(bench, case)
+    checks.check_laws(case, expected, standing, after)
     if expected.verdict == "done":
-        checks.check_rows(bench, case, expected)
+        checks.check_rows(case, expected, after)
         checks.check_rejects(bench, case, expected)
     if ended is not None:
-        after = [read_target(bench, table) for table in case.tables]
         checks.check_counts(case, expected, ended, standing, after)
     with contextlib.closing(sqlite3.connect(f"file:{bench.path}?mode=ro", uri=True)) as connection:
         counters = read_counters(connection, case.tables)
     Path(f"{bench.path}-shm").unlink(missing_ok=True)
-    checks.check_sequences(bench, case, counters, standing)
+    checks.check_sequences(bench, case, counters, standing, after)
