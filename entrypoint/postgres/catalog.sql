@@ -80,8 +80,8 @@ WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 
 -- name: unique_indexes
--- Those that are enforced. Every part with the equality of its operator class (strategy 3 of a B-tree, and of what
--- GiST keeps apart WITHOUT OVERLAPS). A constraint's index depends on the constraint, which its columns stand for.
+-- Those that are enforced. Every part with the equality of its operator class, strategy 3 of a B-tree; a key WITHOUT
+-- OVERLAPS is GiST's, and the overlaps it forbids are left to the load. A constraint's index depends on the constraint, which its columns stand for.
 -- indnullsnotdistinct came with PostgreSQL 15.
 SELECT i.indrelid, c.relname, i.indisprimary,
        coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
@@ -116,6 +116,7 @@ CROSS JOIN LATERAL (
     LEFT JOIN LATERAL (
         SELECT n.nspname, o.oprname
         FROM pg_opclass oc
+        JOIN pg_am am ON am.oid = oc.opcmethod AND am.amname = 'btree'
         JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
          AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
         JOIN pg_operator o ON o.oid = ao.amopopr

@@ -285,3 +285,18 @@ def test_an_exclusion_constraint_is_left_to_postgresql(database: Database, tmp_p
     assert plan_notes(database, path)[0] == ()
     with pytest.raises(SourceRefusedError, match="t_v_excl"):
         migrate(database, path)
+
+
+def test_a_key_without_overlaps_is_left_to_postgresql(database: Database, tmp_path: Path) -> None:
+    if database.server.version < 18:
+        pytest.skip("keys WITHOUT OVERLAPS came with PostgreSQL 18")
+    database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v int4range, w int4range, UNIQUE (v, w WITHOUT OVERLAPS));"
+        "INSERT INTO t VALUES (9, '[1,5)', '[1,3)')"
+    )
+    ddl = "CREATE TABLE t (id INTEGER PRIMARY KEY, v, w)"
+    path = write_table(tmp_path / "a.db", ddl, [(1, "[2,5)", "[1,3)"), (2, "[1,5)", "[3,4)")])
+    assert migrate(database, path).result.tables[0].inserted == 2
+    path = write_table(tmp_path / "b.db", ddl, [(3, "[1,5)", "[2,3)")])
+    with pytest.raises(SourceRefusedError, match="t_v_w_key"):
+        migrate(database, path)

@@ -156,6 +156,32 @@ CASES = {
         keys=("id=1, v=a", "id=1, v=a"),
         value="1, a",
     ),
+    "a key of bytes": Case(
+        target="CREATE TABLE t (id bytea, v int, PRIMARY KEY (id, v), UNIQUE (id))",
+        source="CREATE TABLE t (id, v, PRIMARY KEY (id, v)) WITHOUT ROWID",
+        rows=[(b"a\xff", 2), (b"a\xff", 1), ("a", 3)],
+        keys=("id=x'61ff', v=1", "id=x'61ff', v=2"),
+        value="\\x61ff",
+    ),
+    "a member of a document": Case(
+        target="CREATE TABLE t (id int PRIMARY KEY, v jsonb);"
+        "CREATE UNIQUE INDEX i ON t ((v ->> 'slug') text_pattern_ops)",
+        rows=[(1, '{"slug":"a"}'), (2, '{"slug": "a", "b": 1}'), (3, "{}"), (4, "{}")],
+        keys=("id=1", "id=2"),
+        value="a",
+    ),
+    "one row alone": Case(
+        target="CREATE TABLE t (id int PRIMARY KEY, v boolean); CREATE UNIQUE INDEX i ON t ((true)) WHERE v",
+        rows=[(1, 1), (2, 0), (3, 1), (4, 0)],
+        keys=("id=1", "id=3"),
+        value="true",
+    ),
+    "a constraint that is checked at the end": Case(
+        target="CREATE TABLE t (id int PRIMARY KEY, v real UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+        rows=[(1, 0.0), (2, 1.5), (3, -0.0)],
+        keys=("id=1", "id=3"),
+        value="-0",
+    ),
     "a column that includes another": Case(
         target="CREATE TABLE t (id int PRIMARY KEY, v text, w text);"
         "CREATE UNIQUE INDEX i ON t (v) INCLUDE (w)",
