@@ -7,6 +7,7 @@ difference.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from decimal import Context, Decimal
@@ -34,13 +35,47 @@ def spell_number(number: Decimal) -> str:
     return str(_EXACT.normalize(number)) if number else "0"
 
 
+class _BeyondIntegersError(Exception):
+    """A number too long for the quick way: Python reads and prints integers of 4300 digits at most."""
+
+
+def _read_number(text: str) -> int | str:
+    """Return a number that has a point or an exponent: no string in jsonb can begin with U+0000."""
+    number = Decimal(text)
+    if number.adjusted() >= _LONGEST_INTEGER:
+        raise _BeyondIntegersError
+    return int(number) if number == number.to_integral_value(context=_EXACT) else _mark_number(number)
+
+
+def _mark_number(number: Decimal) -> str:
+    return "\x00" + spell_number(number)
+
+
+def show_document(spelled: str) -> str:
+    """Return for a reader what `read_json` gave."""
+    return _MARKED.sub(r"\1", spelled)
+
+
+_LONGEST_INTEGER = 4300  # digits
+_MARKED = re.compile(r'"\\u0000([^"]*)"')
+_DECODER = json.JSONDecoder(parse_float=_read_number)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def expect_json(conversion: Conversion, cell: Cell, _zone: str) -> Meaning:
     return read_json(conversion, repr(cell) if isinstance(cell, float) else words(cell))
 
 
 def read_json(conversion: Conversion, text: str) -> Meaning:
     """json keeps its text; jsonb keeps what the text means, with the last of doubled keys."""
-    return text if conversion.type.base == "json" else "".join(_spell_document(_load(text)))
+    if conversion.type.base == "json":
+        return text
+    try:
+        return _ENCODER.encode(_DECODER.decode(text))
+    except json.JSONDecodeError:
+        raise
+    except (_BeyondIntegersError, ValueError, RecursionError):
+        return "".join(_spell_document(_load(text)))
 
 
 def _load(text: str) -> object:
@@ -56,8 +91,8 @@ def _load(text: str) -> object:
 
 
 def _spell_document(document: object) -> Iterator[str]:
-    """Yield the pieces of one text for all spellings of a document: keys sorted, no blanks between."""
-    pending: list[object] = [document]  # instead of recursion, whatever the nesting
+    """Yield the pieces of what the quick way gives for a document, whatever its nesting and its numbers."""
+    pending: list[object] = [document]
     while pending:
         match pending.pop():
             case _Mark() as mark:
@@ -72,8 +107,10 @@ def _spell_document(document: object) -> Iterator[str]:
                 for item in items:
                     parts += [_Mark("," * (len(parts) > 1)), item]
                 pending += [_Mark("]"), *reversed(parts)]
+            case Decimal() as number if number == number.to_integral_value(context=_EXACT):
+                yield f"{number:f}".partition(".")[0] if number else "0"
             case Decimal() as number:
-                yield spell_number(number)
+                yield json.dumps(_mark_number(number))
             case rest:
                 yield json.dumps(rest)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from entrypoint.model import Conversion
 from entrypoint.transfer.cells import VALUE_WIDTH
-from entrypoint.transfer.documents import Meaning
+from entrypoint.transfer.documents import Meaning, show_document
 from entrypoint.transfer.verdict import show
 
 _COMMON_SHOWN = 8  # characters before the first one that differs
@@ -42,6 +42,7 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
     "double": lambda meaning: repr(struct.unpack(">d", meaning)[0]),
     "real": lambda meaning: f"{struct.unpack('>f', meaning)[0]:.9g}",
     "bytea": _show_bytes,
+    "json": show_document,
     "timestamptz": lambda ticks: _show_ticks(ticks) + "+00",
     "timestamp": _show_ticks,
     "date": lambda days: _show_ticks(days * _MICROSECONDS_A_DAY).removesuffix(" 00:00:00"),

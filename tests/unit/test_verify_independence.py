@@ -11,6 +11,7 @@ import pytest
 from entrypoint.model import Conversion, TargetType
 from entrypoint.transfer import decode
 from entrypoint.transfer.multiset import digest_row
+from entrypoint.transfer.showing import show_meaning
 from tests.unit.test_floors import MODULES, list_imports
 
 COMPARING = ("readings", "compare", "multiset", "coverage", "verify", "reverify")
@@ -75,6 +76,12 @@ JSON_ALIKE = [
     ('{"a": 1, "a": 2}', '{"a": 2}'),
     ('"\\u00e9"', '"é"'),
     ("-0", "0"),
+    ("[-0.0]", "[0]"),
+    ("[1e2, 1.0]", "[100, 1]"),
+    ("[0e5000]", "[-0]"),
+    ("[1e4000]", "[1" + "0" * 4000 + "]"),
+    ("[1e5000, 2.50]", "[1" + "0" * 5000 + ", 2.5]"),
+    ('{"b": 1e5000, "a": [0, -0, 0.5, -12]}', '{"a": [0.0, 0, 5e-1, -12.0], "b": 1' + "0" * 5000 + "}"),
 ]
 JSON_DIFFERENT = [
     ("[1]", "[true]"),
@@ -84,6 +91,8 @@ JSON_DIFFERENT = [
     ('["a,b"]', '["a","b"]'),
     ("1.0000000000000000000000001", "1"),
     ("null", '"null"'),
+    ("[1.5]", '["1.5"]'),
+    ("1" + "0" * 5000, "1" + "0" * 4999 + "1"),
     ('{"a": {}}', '{"a": []}'),
 ]
 
@@ -104,6 +113,11 @@ def test_documents_nested_as_deeply_as_sqlite_allows() -> None:
     jsonb = make_conversion("json", "jsonb")
     deep = "[" * 1000 + "1" + "]" * 1000
     assert decode.read(jsonb, deep) == decode.expect(jsonb, deep.replace("1", " 1.0 "), timezone="UTC")
+
+
+def test_documents_are_shown_as_documents() -> None:
+    meaning = decode.read(make_conversion("json", "jsonb"), '{"b": [1.50, "x"], "a": -2}')
+    assert show_meaning(make_conversion("json", "jsonb"), meaning) == '{"a":-2,"b":[1.5,"x"]}'
 
 
 ARRAYS = {
