@@ -57,22 +57,26 @@ def settle_collisions(
             continue
         referring = find_referring(settled, name)
         found = search.find(table, {key.referenced_columns for _, key in referring})
-        if not found.pairs:
-            continue
-        if on_conflict != "preserve" or found.is_too_many:
+        if found.pairs and (on_conflict != "preserve" or found.is_too_many):
             _refuse(table, found, referring, findings)
             continue
-        shown = _show_stand_ins(table, found)
-        left_out = leave_out(source, table, choose_identity(table), found.keys, faces)
-        settled[name] = replace(left_out, stand_ins=shown)
+        if found.pairs:
+            shown = _show_stand_ins(table, found)
+            left_out = leave_out(source, table, choose_identity(table), found.keys, faces)
+            settled[name] = replace(left_out, stand_ins=shown)
+            findings.notes.append(
+                f"{table.source.name}: {len(found.keys)} row(s) stand in PostgreSQL under another key "
+                f"({'; '.join(found.names)}); those are kept, and what refers to the others follows them: "
+                f"{'; '.join(shown)}"
+            )
+        if found.preserved:
+            findings.notes.append(
+                f"{table.source.name}: {found.preserved} row(s) stand in PostgreSQL with other values in "
+                "columns that foreign keys refer to; those are kept, and what refers to them follows"
+            )
         for child, key in referring:
             follow = found.followers[key.referenced_columns]
             settled[child] = redirect(source, settled[child], key, follow, faces)
-        findings.notes.append(
-            f"{table.source.name}: {len(found.keys)} row(s) stand in PostgreSQL under another key "
-            f"({'; '.join(found.names)}); those are kept, and what refers to the others follows them: "
-            f"{'; '.join(shown)}"
-        )
     redirected = tuple(settled.values())
     if any(column.redirect for table in redirected for column in table.columns):
         # Two references that led to different rows may now lead to one.

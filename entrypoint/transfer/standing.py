@@ -45,11 +45,15 @@ class Collisions:
 
     Attributes:
         pairs: arriving key, standing key, index they meet on.
-        followers: for the columns that foreign keys refer to, what they hold there and what stands instead.
+        links: arriving key, columns that foreign keys refer to, what it holds there and what stands instead.
+        followers: the same for the rows that count: by columns, what stands for each value.
+        preserved: rows that stand under their own key with other values in such columns.
     """
 
     pairs: list[tuple[Key, Key, str]] = field(default_factory=list)
+    links: list[tuple[Key, tuple[str, ...], Key, Key]] = field(default_factory=list)
     followers: dict[tuple[str, ...], dict[Key, Key]] = field(default_factory=dict)
+    preserved: int = 0
 
     @property
     def keys(self) -> set[Key]:
@@ -115,6 +119,12 @@ class StandingRows:
             self._drop_vacated(table, found)
         if self._on_conflict == "preserve" and table.key and found.pairs:
             self._drop_recognised(table, found)
+        met = found.keys
+        for arriving, columns, old, new in found.links:
+            if arriving in met:
+                found.followers[columns].setdefault(old, new)
+        if self._on_conflict == "preserve" and table.key:
+            self._follow_preserved(table, found)
         return found
 
     def _collect(self, rows: IndexedRows, identity: tuple[str, ...], found: Collisions) -> None:
@@ -129,9 +139,9 @@ class StandingRows:
                     for names, places in columns.items()
                 }
                 found.pairs.append((*keys[identity], describe_index(rows.index)))  # type: ignore[arg-type]
-                for names, follow in found.followers.items():
+                for names in found.followers:
                     old, new = keys[names]
-                    follow.setdefault(old, new)
+                    found.links.append((keys[identity][0], names, old, new))
             if found.is_too_many:
                 return
 
@@ -197,6 +207,36 @@ class StandingRows:
             answers = self._connection.execute(allow_parameters(statement), send_rows(batch, rows.width))
             vacated |= standing.intersection(answers)
         found.pairs = [pair for pair in found.pairs if pair[1] not in vacated]
+
+    def _follow_preserved(self, table: TablePlan, found: Collisions) -> None:
+        """Let what refers to a row by other columns than its key follow it: other values stand there."""
+        groups = [names for names in found.followers if set(names) != set(table.key)]
+        width = len(table.key)
+        wanted = tuple(dict.fromkeys([*table.key, *(name for names in groups for name in names)]))
+        rows = plan_rows(table, _make_empty_index(table), wanted) if groups else None
+        if rows is None:
+            return
+        names = [sql.Identifier(name) for name in wanted]
+        statement = sql.SQL("SELECT s.n, {} FROM ({}) AS s JOIN {} AS t ON {}").format(
+            sql.SQL(", ").join(sql.SQL("t.{}::text").format(name) for name in names),
+            write_arriving(rows),
+            own_rows(table.target),
+            _match(table, "t", names[:width], name_columns(rows)[:width]),
+        )
+        places = {names: rows.find_positions(names) for names in groups}
+        left_out = found.keys
+        for batch in read_batches(self._source, rows, self._faces, self._connection, self._findings):
+            answers = self._connection.execute(allow_parameters(statement), send_rows(batch, rows.width))
+            for number, *standing in answers:
+                if batch[number - 1][:width] in left_out:
+                    continue
+                is_other = False
+                for group, positions in places.items():
+                    old, new = (tuple(row[at] for at in positions) for row in (batch[number - 1], standing))
+                    if old != new and None not in old:
+                        found.followers[group].setdefault(old, new)
+                        is_other = True
+                found.preserved += is_other
 
     def _drop_recognised(self, table: TablePlan, found: Collisions) -> None:
         """Forget the arriving rows that are those under their own keys after all: both meet on another index.

@@ -62,8 +62,38 @@ def test_a_row_that_shares_a_unique_key_with_its_own_number_stays_it(place: Plac
     place.write_source(
         "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT);"
         "CREATE TABLE notes (id INTEGER PRIMARY KEY, user_id INTEGER);"
-        "INSERT INTO users VALUES (1, 'ada', 'new@example.org');"
-        "INSERT INTO notes VALUES (7, 1)"
+        "INSERT INTO users VALUES (1, 'ada', 'new@example.org'), (5, 'kurt', 'kurt@example.org');"
+        "INSERT INTO notes VALUES (7, 1), (8, 5)"
     )
     place.run().succeeded()
-    assert place.rows("SELECT * FROM notes") == [(7, 1)]
+    assert place.rows("SELECT * FROM notes ORDER BY id") == [(7, 1), (8, 2)]
+
+
+def test_references_by_another_column_follow_the_row_under_its_number(place: Place) -> None:
+    """Authelia's, say: what refers to a user by an identifier that PostgreSQL has given anew."""
+    place.write_schema(
+        "CREATE TABLE users (id int PRIMARY KEY, ident text UNIQUE, code uuid UNIQUE);"
+        "CREATE TABLE consents (id int PRIMARY KEY, subject text REFERENCES users (ident),"
+        " code uuid REFERENCES users (code), user_id int REFERENCES users);"
+        "INSERT INTO users VALUES (1, 'seeded', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), (3, 'same', NULL)"
+    )
+    source = place.write_source(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, ident TEXT UNIQUE, code TEXT);"
+        "CREATE TABLE consents (id INTEGER PRIMARY KEY, subject TEXT, code TEXT, user_id INTEGER);"
+        "INSERT INTO users VALUES (1, 'legacy', 'A0EEBC999C0B4EF8BB6D6BB9BD380A11'), (2, 'new', NULL),"
+        " (3, 'same', NULL);"
+        "INSERT INTO consents VALUES (1, 'legacy', 'A0EEBC999C0B4EF8BB6D6BB9BD380A11', 1),"
+        " (2, 'new', NULL, 2), (3, 'same', NULL, 3), (4, NULL, NULL, NULL)"
+    )
+    again = source.read_bytes()
+    place.run(variables={"VERIFY": "full"}).succeeded()
+    consents = "SELECT id, subject, code::text, user_id FROM consents ORDER BY id"
+    assert place.rows(consents) == [
+        (1, "seeded", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", 1),
+        (2, "new", None, 2),
+        (3, "same", None, 3),
+        (4, None, None, None),
+    ]
+    (place.home / "again.db").write_bytes(again)
+    ended = place.run("migrate", "--yes", "--json", "--sqlite-url", str(place.home / "again.db"))
+    assert ended.code == 0, ended.stderr
