@@ -18,6 +18,7 @@ from entrypoint.errors import (
     ConfigurationError,
     EntrypointError,
     LockNotObtainedError,
+    NotPermittedError,
     SourceNotFoundError,
     StoppedError,
     UnreachableError,
@@ -26,6 +27,7 @@ from entrypoint.interrupts import Interrupted, deadline
 from entrypoint.postgres.failures import translate_errors
 from entrypoint.postgres.ledger import ensure_ledger, is_ledger_present
 from entrypoint.postgres.lock import Lock, hold_lock
+from entrypoint.postgres.privileges import require_ledger_privileges
 from entrypoint.postgres.wait import wait_until_ready
 from entrypoint.progress import ProgressReporter
 from entrypoint.schema.apply import apply_pending, warn_about
@@ -128,10 +130,14 @@ def apply_schema(connection: Connection, settings: Settings) -> None:
 
 def read_successes(connection: Connection, settings: Settings) -> tuple[ledger.Success, ...]:
     """Return the committed data migrations, none where there is no ledger yet."""
-    with translate_errors("reading the ledger", role=connection.info.user):
-        if not is_ledger_present(connection, settings.ledger_schema):
-            return ()
-        return ledger.read_successes(connection, settings.ledger_schema)
+    try:
+        with translate_errors("reading the ledger", role=connection.info.user):
+            if not is_ledger_present(connection, settings.ledger_schema):
+                return ()
+            return ledger.read_successes(connection, settings.ledger_schema)
+    except NotPermittedError:
+        require_ledger_privileges(connection, ledger_schema=settings.ledger_schema)
+        raise
 
 
 def migrate_data(connection: Connection, settings: Settings, lock: Lock) -> EntrypointError | None:
@@ -195,8 +201,6 @@ def migrate_file(
         limit.enter_context(
             deadline(settings.migration_timeout_s, what="the data migration", variable="MIGRATION_TIMEOUT")
         )
-        with translate_errors("creating the ledger", role=connection.info.user):
-            ensure_ledger(connection, settings.ledger_schema)
         with open_source(path, is_for_migration=True) as source:
             migrated = migrate_source(
                 connection, source, settings, only=only, before_commit=lock.check, progress=progress

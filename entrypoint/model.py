@@ -82,13 +82,20 @@ class TargetType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSequence:
-    """A sequence that fills a column: owned by it, its identity, or named in its default."""
+    """A sequence that fills a column: owned by it, its identity, or named in its default.
+
+    Attributes:
+        is_owned: by the connecting role, so that it may be altered.
+        prefix: what a text default puts before the number: `INV-`.
+    """
 
     schema: str
     name: str
     increment: int
     minimum: int
     maximum: int
+    is_owned: bool
+    prefix: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,33 +208,40 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """A user trigger that is not disabled; `state` is `pg_trigger.tgenabled` (O, R or A)."""
+    """A user trigger that would fire on INSERT or UPDATE; `state` is `pg_trigger.tgenabled` (O, R or A)."""
 
     schema: str
     table: str
     name: str
     state: str
+    is_on_insert: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule on INSERT, UPDATE or DELETE that is not disabled; `state` is `pg_rewrite.ev_enabled`."""
+    """A rule that would apply to INSERT or UPDATE; `state` is `pg_rewrite.ev_enabled` (O, R or A)."""
 
     schema: str
     table: str
     name: str
     state: str
+    is_on_insert: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTable:
-    """A table of the target that the search path can reach."""
+    """A table of the target that the search path can reach.
+
+    Attributes:
+        is_lockable: the role's privileges allow it to keep other writers out.
+    """
 
     oid: int
     schema: str
     name: str
     is_partitioned: bool
     is_owned: bool
+    is_lockable: bool
     has_row_security: bool
     columns: tuple[TargetColumn, ...]
     unique_indexes: tuple[UniqueIndex, ...]

@@ -45,6 +45,7 @@ def read_tables(connection: psycopg.Connection[Any], *, ledger_schema: str) -> t
             name=name,
             is_partitioned=is_partitioned,
             is_owned=is_owned,
+            is_lockable=is_lockable,
             has_row_security=has_row_security,
             columns=tuple(parts["columns"][oid]),
             unique_indexes=tuple(parts["unique_indexes"][oid]),
@@ -53,7 +54,7 @@ def read_tables(connection: psycopg.Connection[Any], *, ledger_schema: str) -> t
             rules=tuple(parts["rules"][oid]),
             checks=tuple(parts["checks"][oid]),
         )
-        for oid, schema, name, is_partitioned, is_owned, has_row_security in rows
+        for oid, schema, name, is_partitioned, is_owned, is_lockable, has_row_security in rows
     )
 
 
@@ -133,11 +134,25 @@ def _make_column(
 
 
 def _make_sequence(
-    schema: str | None, name: str, increment: int, minimum: int, maximum: int
+    schema: str | None,
+    name: str,
+    increment: int,
+    minimum: int,
+    maximum: int,
+    is_owned: bool,
+    prefix: str | None,
 ) -> TargetSequence | None:
     if schema is None:
         return None
-    return TargetSequence(schema=schema, name=name, increment=increment, minimum=minimum, maximum=maximum)
+    return TargetSequence(
+        schema=schema,
+        name=name,
+        increment=increment,
+        minimum=minimum,
+        maximum=maximum,
+        is_owned=is_owned,
+        prefix=(prefix or "").replace("''", "'"),
+    )
 
 
 def _decode_modifier(base: str, typmod: int) -> tuple[int, ...]:
@@ -191,12 +206,12 @@ def _make_foreign_key(
     )
 
 
-def _make_trigger(schema: str, table: str, name: str, state: str) -> Trigger:
-    return Trigger(schema=schema, table=table, name=name, state=state)
+def _make_trigger(schema: str, table: str, name: str, state: str, is_on_insert: bool) -> Trigger:
+    return Trigger(schema=schema, table=table, name=name, state=state, is_on_insert=is_on_insert)
 
 
-def _make_rule(schema: str, table: str, name: str, state: str) -> Rule:
-    return Rule(schema=schema, table=table, name=name, state=state)
+def _make_rule(schema: str, table: str, name: str, state: str, is_on_insert: bool) -> Rule:
+    return Rule(schema=schema, table=table, name=name, state=state, is_on_insert=is_on_insert)
 
 
 def _make_check(name: str, expression: str, is_validated: bool, columns: list[str]) -> Check:

@@ -1,15 +1,28 @@
 -- name: tables
--- Ordinary and partitioned tables that an unqualified name reaches; partitions are loaded through their parent.
+-- Ordinary and partitioned tables that an unqualified name reaches, or would if the role might use their schema
+-- of the search path; partitions are loaded through their parent.
+WITH closed AS (
+    SELECT n.oid, n.nspname, part.position
+    FROM regexp_matches(current_setting('search_path'), '"((?:[^"]|"")*)"|([^",\s]+)', 'g')
+        WITH ORDINALITY AS part (found, position)
+    CROSS JOIN LATERAL (SELECT coalesce(replace(part.found[1], '""', '"'), lower(part.found[2])) AS name) named
+    JOIN pg_namespace n ON n.nspname = CASE named.name WHEN '$user' THEN current_user ELSE named.name END
+    WHERE NOT has_schema_privilege(n.oid, 'USAGE'))
 SELECT c.oid, n.nspname, c.relname, c.relkind = 'p',
        pg_has_role(c.relowner, 'USAGE'),
+       has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'),  -- one of them (manual, "LOCK")
        row_security_active(c.oid)
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p')
   AND NOT c.relispartition
-  AND n.nspname = ANY (current_schemas(false))
   AND n.nspname <> %(ledger_schema)s
-  AND pg_table_is_visible(c.oid)
+  AND (n.nspname = ANY (current_schemas(false)) AND pg_table_is_visible(c.oid)
+       OR c.oid IN (
+           SELECT DISTINCT ON (t.relname) t.oid
+           FROM pg_class t JOIN closed s ON s.oid = t.relnamespace
+           WHERE NOT EXISTS (SELECT FROM pg_class v WHERE v.relname = t.relname AND pg_table_is_visible(v.oid))
+           ORDER BY t.relname, s.position))
   AND NOT EXISTS (
       SELECT FROM pg_depend d
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -41,7 +54,9 @@ SELECT a.attrelid, a.attname,
                AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid
                AND dep.refobjsubid NOT IN (0, a.attnum)),
        a.attgenerated = 's',
-       sequence.schema, sequence.name, sequence.seqincrement, sequence.seqmin, sequence.seqmax
+       sequence.schema, sequence.name, sequence.seqincrement, sequence.seqmin, sequence.seqmax,
+       pg_has_role(sequence.relowner, 'USAGE'),
+       (regexp_match(pg_get_expr(d.adbin, d.adrelid), '^\(*''((?:[^'']|'''')*)''::text \|\| '))[1]
 FROM pg_attribute a
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 CROSS JOIN LATERAL (
@@ -59,7 +74,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN pg_type element ON base.typcategory = 'A' AND element.oid = base.typelem
 -- nextval('s'::text) finds its sequence when it runs, and depends on none (manual, "Sequence Manipulation Functions").
 LEFT JOIN LATERAL (
-    SELECT n.nspname AS schema, s.relname AS name, q.seqincrement, q.seqmin, q.seqmax
+    SELECT n.nspname AS schema, s.relname AS name, s.relowner, q.seqincrement, q.seqmin, q.seqmax
     FROM (
         SELECT CASE dep.classid WHEN 'pg_class'::regclass THEN dep.objid ELSE dep.refobjid END,
                CASE dep.classid WHEN 'pg_attrdef'::regclass THEN 1 ELSE 3 END
@@ -142,23 +157,26 @@ ORDER BY f.conrelid, f.conname
 
 -- name: triggers
 -- Of the tables and of their partitions, clones included: each is altered by itself, as each has its own state.
-SELECT tree.root, n.nspname, c.relname, t.tgname, t.tgenabled::text
+-- A trigger's type has a bit for each event (src/include/catalog/pg_trigger.h): 4 INSERT, 16 UPDATE.
+SELECT tree.root, n.nspname, c.relname, t.tgname, t.tgenabled::text, t.tgtype & 4 <> 0
 FROM unnest(%(oids)s::oid[]) AS root (oid)
 CROSS JOIN LATERAL (
     SELECT root.oid AS root, root.oid AS relid
     UNION
     SELECT root.oid, p.relid FROM pg_partition_tree(root.oid) p) tree
-JOIN pg_trigger t ON t.tgrelid = tree.relid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+JOIN pg_trigger t ON t.tgrelid = tree.relid AND NOT t.tgisinternal AND t.tgtype & 20 <> 0
+ AND t.tgenabled IN ('A', CASE current_setting('session_replication_role') WHEN 'replica' THEN 'R' ELSE 'O' END)
 JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 ORDER BY tree.root, n.nspname, c.relname, t.tgname
 
 -- name: rules
-SELECT r.ev_class, n.nspname, c.relname, r.rulename, r.ev_enabled::text
+SELECT r.ev_class, n.nspname, c.relname, r.rulename, r.ev_enabled::text, r.ev_type = '3'
 FROM pg_rewrite r
 JOIN pg_class c ON c.oid = r.ev_class
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE r.ev_class = ANY (%(oids)s::oid[]) AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled <> 'D'
+WHERE r.ev_class = ANY (%(oids)s::oid[]) AND r.ev_type IN ('2', '3')
+  AND r.ev_enabled IN ('A', CASE current_setting('session_replication_role') WHEN 'replica' THEN 'R' ELSE 'O' END)
 ORDER BY r.ev_class, r.rulename
 
 -- name: checks

@@ -20,11 +20,32 @@ from entrypoint.model import Rule, TargetTable, Trigger
 _STATES: dict[str, LiteralString] = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
 
+def find_reactions(table: TargetTable, *, is_updating: bool) -> tuple[list[Trigger], list[Rule]]:
+    """Return a table's user triggers and rules that would answer to what the load does.
+
+    Args:
+        table: into which rows are inserted; its partitions' triggers are among its own.
+        is_updating: standing rows are overwritten as well.
+    """
+    return (
+        [trigger for trigger in table.triggers if is_updating or trigger.is_on_insert],
+        [rule for rule in table.rules if is_updating or rule.is_on_insert],
+    )
+
+
+def find_undeferrable(table: TargetTable, names: Iterable[str]) -> list[str]:
+    """Return those of a table's foreign keys that have to be altered to be checked later."""
+    return [key.name for key in table.foreign_keys if key.name in names and not key.is_deferrable]
+
+
 @contextmanager
-def hold_reactions(connection: psycopg.Connection[Any], tables: Iterable[TargetTable]) -> Iterator[None]:
-    """Disable the user triggers and rules of `tables`, and enable them again as they were."""
-    triggers = [trigger for table in tables for trigger in table.triggers]
-    rules = [rule for table in tables for rule in table.rules]
+def hold_reactions(
+    connection: psycopg.Connection[Any], tables: Iterable[TargetTable], *, is_updating: bool
+) -> Iterator[None]:
+    """Disable what `find_reactions` finds, and enable it again as it was."""
+    found = [find_reactions(table, is_updating=is_updating) for table in tables]
+    triggers = [trigger for triggers, _ in found for trigger in triggers]
+    rules = [rule for _, rules in found for rule in rules]
     for trigger in triggers:
         _alter(connection, trigger, "DISABLE TRIGGER")
     for rule in rules:
@@ -57,11 +78,13 @@ def defer_foreign_keys(
         tables: of the plan.
         deferred: (`schema.table`, constraint) of each foreign key in a cycle.
     """
-    by_name = {table.qualified_name: table for table in tables}
+    wanted = set(deferred)
     changed = [
-        (by_name[table], constraint)
-        for table, constraint in deferred
-        if not next(key for key in by_name[table].foreign_keys if key.name == constraint).is_deferrable
+        (table, constraint)
+        for table in tables
+        for constraint in find_undeferrable(
+            table, [name for owner, name in wanted if owner == table.qualified_name]
+        )
     ]
     for table, constraint in changed:
         _alter_constraint(connection, table, constraint, "DEFERRABLE")

@@ -19,6 +19,7 @@ from entrypoint import log
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import count_rows
+from entrypoint.postgres.locking import lock_tables
 from entrypoint.postgres.quiet import defer_foreign_keys, hold_reactions
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.source import SourceDatabase
@@ -26,7 +27,6 @@ from entrypoint.transfer.cells import column_faces, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.merge import ConflictPolicy, merge_rows
 from entrypoint.transfer.order import find_own_references
-from entrypoint.transfer.sequences import advance_sequences
 
 # COPY is fed in pieces of about this size: large enough to amortise the call, small in memory.
 _CHUNK_BYTES = 256 * 1024
@@ -65,19 +65,19 @@ def load_rows(
         SourceRefusedError: rows that PostgreSQL's constraints, or `on_conflict="fail"`, do not allow.
     """
     started = time.monotonic()
-    targets = [table.target for table in plan.tables]
+    targets = [table.target for table in plan.tables if table.rows_taken]
+    is_updating = on_conflict == "overwrite"
     results = []
     with ExitStack() as stack:
         stack.callback(progress.end)
         progress.begin(plan)
         _lock_tables(connection, plan)
-        stack.enter_context(hold_reactions(connection, targets))
-        stack.enter_context(defer_foreign_keys(connection, targets, _find_deferred(plan, on_conflict)))
+        stack.enter_context(hold_reactions(connection, targets, is_updating=is_updating))
+        stack.enter_context(defer_foreign_keys(connection, targets, list_deferred(plan, on_conflict)))
         for table in plan.tables:
             result = _load_table(connection, source, table, faces, on_conflict, progress)
             _log_table(result)
             results.append(result)
-    advance_sequences(connection, plan.tables)
     return LoadResult(tables=tuple(results), seconds=time.monotonic() - started)
 
 
@@ -96,7 +96,7 @@ def _log_table(result: TableResult) -> None:
     )
 
 
-def _find_deferred(plan: Plan, on_conflict: ConflictPolicy) -> tuple[tuple[str, str], ...]:
+def list_deferred(plan: Plan, on_conflict: ConflictPolicy) -> tuple[tuple[str, str], ...]:
     """Return the foreign keys to be checked at the end: an overwritten row may refer to one yet to come."""
     own = find_own_references(plan.tables) if on_conflict == "overwrite" else ()
     return plan.deferred + own
@@ -104,13 +104,9 @@ def _find_deferred(plan: Plan, on_conflict: ConflictPolicy) -> tuple[tuple[str, 
 
 def _lock_tables(connection: psycopg.Connection[Any], plan: Plan) -> None:
     """Keep other writers out until the commit, so that what is counted stays true; readers go on."""
-    if plan.tables:
-        names = sorted((table.target.schema, table.target.name) for table in plan.tables)
-        connection.execute(
-            sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
-                sql.SQL(", ").join(sql.Identifier(*name) for name in names)
-            )
-        )
+    targets = [table.target for table in plan.tables if table.rows_taken or table.target.is_lockable]
+    if targets:
+        lock_tables(connection, sorted((target.schema, target.name) for target in targets))
 
 
 def _load_table(

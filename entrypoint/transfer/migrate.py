@@ -20,6 +20,8 @@ from entrypoint.errors import ConfigurationError, SourceRefusedError
 from entrypoint.model import LoadResult, Plan, Refusal
 from entrypoint.postgres import catalog
 from entrypoint.postgres.failures import CheckViolatedError, translate_errors, translate_load_errors
+from entrypoint.postgres.ledger import ensure_ledger
+from entrypoint.postgres.privileges import require_privileges
 from entrypoint.settings import Settings
 from entrypoint.sqlite import introspect, unit
 from entrypoint.sqlite.source import SourceDatabase, open_source
@@ -34,6 +36,8 @@ from entrypoint.transfer.matching import find_matches
 from entrypoint.transfer.merge import CONFLICT_REMEDY
 from entrypoint.transfer.plan import make_plan
 from entrypoint.transfer.readings import Sides
+from entrypoint.transfer.rights import list_uses
+from entrypoint.transfer.sequences import advance_sequences
 from entrypoint.transfer.untouched import note_untouched
 from entrypoint.transfer.verify import verify_load
 
@@ -87,6 +91,7 @@ def examine(
     settings: Settings,
     *,
     only: tuple[str, ...] = (),
+    is_for_load: bool = False,
     has_checks: bool = False,
 ) -> Judged:
     """Return the judged plan for one source; reads both sides and writes neither.
@@ -96,7 +101,11 @@ def examine(
         source: open.
         settings: mapping and ledger schema count.
         only: source tables to restrict the plan to.
+        is_for_load: require the privileges that loading takes.
         has_checks: have PostgreSQL evaluate its checks over the rows.
+
+    Raises:
+        NotPermittedError: privileges are missing; it names all of them.
     """
     source.check_integrity()
     tables, skipped = introspect.read_tables(source)
@@ -110,6 +119,11 @@ def examine(
             skipped=skipped,
             only=only,
         )
+        if is_for_load:
+            uses = list_uses(
+                plan, on_conflict=settings.on_conflict, has_rows=lambda table: has_data(source, table, None)
+            )
+            require_privileges(connection, uses, ledger_schema=settings.ledger_schema)
         if problems := tuple(list_unfit_defaults(connection, plan)):
             raise ConfigurationError(*problems)
         if not only:
@@ -132,7 +146,7 @@ def plan_source(
     with open_source(path, is_for_migration=False) as source, connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION READ ONLY")
         configure_session(connection, settings)
-        judged = examine(connection, source, settings, only=only, has_checks=True)
+        judged = examine(connection, source, settings, only=only, is_for_load=True, has_checks=True)
         plan = judged.plan
         if not plan.refusals:
             plan = _foresee_conflicts(connection, source, judged, settings)
@@ -200,7 +214,12 @@ def migrate_source(
         configure_session(connection, settings)
         # Where the first row that breaks a check ends the load, the others are looked for only then.
         judged = examine(
-            connection, source, settings, only=only, has_checks=settings.on_reject == "quarantine"
+            connection,
+            source,
+            settings,
+            only=only,
+            is_for_load=True,
+            has_checks=settings.on_reject == "quarantine",
         )
         document = report.describe_plan(judged.plan, source=unit.spell(source.path), access=source.access)
         if judged.plan.refusals:
@@ -213,6 +232,7 @@ def migrate_source(
             skipped=len(judged.plan.skipped),
             seconds=round(time.monotonic() - started, 3),
         )
+        ensure_ledger(connection, settings.ledger_schema)
         result = _load(connection, source, judged, settings, progress)
         verified = verify_load(
             connection,
@@ -250,6 +270,7 @@ def migrate_source(
                 where=f"{settings.ledger_schema}.rejects",
                 run=run_id,
             )
+        advance_sequences(connection, judged.plan.tables)
         before_commit()
     return Migrated(run_id=run_id, plan=judged.plan, result=result, document=document)
 
@@ -307,7 +328,8 @@ def configure_session(connection: psycopg.Connection[Any], settings: Settings) -
         "standard_conforming_strings": "on",
         "statement_timeout": timeout_ms,
         "idle_in_transaction_session_timeout": timeout_ms,
-        "lock_timeout": str(_LOCK_TIMEOUT_S * 1000),
+        # Below the other limit, so that who holds the lock is said.
+        "lock_timeout": str(int(min(_LOCK_TIMEOUT_S, 0.8 * settings.migration_timeout_s) * 1000)),
         "row_security": "off",  # rows that a policy would hide are an error, not a silence
     }
     connection.execute(

@@ -1,6 +1,7 @@
 """Leave every sequence above all ids ever used: those in the table, and those SQLite once gave out.
 
-Uses ALTER SEQUENCE … RESTART, which a rollback undoes, where setval() would stay.
+ALTER SEQUENCE … RESTART, which a rollback undoes, asks for ownership. A role that has UPDATE on a sequence
+instead moves it by setval(), which stays after a rollback: ids are left out then, none is given out twice.
 """
 
 from __future__ import annotations
@@ -16,30 +17,46 @@ from entrypoint.model import ColumnPlan, TablePlan, TargetSequence
 
 
 def advance_sequences(connection: psycopg.Connection[Any], tables: tuple[TablePlan, ...]) -> int:
-    """Restart every sequence that would give out an id again; return how many were restarted."""
+    """Move every sequence that would give out an id again; return how many were moved.
+
+    Called as late as can be, so that nothing but the commit itself may fail afterwards.
+    """
     used: dict[tuple[str, str], tuple[TargetSequence, list[int]]] = {}
     for table in tables:
         for column in table.target.columns:
-            if column.sequence is None:
+            sequence = column.sequence
+            if sequence is None or not (table.rows_taken or has_counter(table, column.name)):
                 continue
-            key = (column.sequence.schema, column.sequence.name)
-            _, ids = used.setdefault(key, (column.sequence, []))
-            ids += _read_extremes(connection, table, column.name, column.sequence)
+            _, ids = used.setdefault((sequence.schema, sequence.name), (sequence, []))
+            ids += _read_extremes(connection, table, column.name, sequence)
             ids += _read_autoincrement(table, column.name)
-    return sum(_restart(connection, sequence, ids) for sequence, ids in used.values() if ids)
+    return sum(_move(connection, sequence, ids) for sequence, ids in used.values() if ids)
+
+
+def has_counter(table: TablePlan, column: str) -> bool:
+    """Tell whether SQLite counted the ids that go into a column (AUTOINCREMENT)."""
+    return bool(_read_autoincrement(table, column))
 
 
 def _read_extremes(
     connection: psycopg.Connection[Any], table: TablePlan, column: str, sequence: TargetSequence
 ) -> list[int]:
-    row = connection.execute(
-        sql.SQL("SELECT {}({}) FROM {}").format(
-            sql.SQL("max" if sequence.increment > 0 else "min"),
-            sql.Identifier(column),
-            sql.Identifier(table.target.schema, table.target.name),
+    value: sql.Composable = sql.Identifier(column)
+    condition: sql.Composable = sql.SQL("true")
+    if sequence.prefix:  # a text column ('INV-' || nextval…): of the texts like those its default makes
+        digits = sql.SQL("substr({}, {})").format(value, sql.Literal(len(sequence.prefix) + 1))
+        condition = sql.SQL("starts_with({}, {}) AND {} ~ '^[0-9]{{1,18}}$'").format(
+            value, sql.Literal(sequence.prefix), digits
         )
-    ).fetchone()
-    # A sequence may also feed a text column ('INV-' || nextval…): its cells say nothing of the sequence.
+        value = sql.SQL("CASE WHEN {} THEN {}::bigint END").format(condition, digits)
+    statement = sql.SQL("SELECT {}({}) FROM {} WHERE {}").format(
+        sql.SQL("max" if sequence.increment > 0 else "min"),
+        value,
+        sql.Identifier(table.target.schema, table.target.name),
+        condition,
+    )
+    row = connection.execute(statement).fetchone()
+    # Other texts say nothing of the sequence that is a part of them.
     is_number = row is not None and isinstance(row[0], int | float | Decimal) and math.isfinite(row[0])
     return [int(row[0])] if row is not None and is_number else []
 
@@ -59,7 +76,7 @@ def _is_fed_by_key(planned: ColumnPlan, table: TablePlan) -> bool:
     return planned.source is not None and planned.source.name == table.source.key[0]
 
 
-def _restart(connection: psycopg.Connection[Any], sequence: TargetSequence, ids: list[int]) -> bool:
+def _move(connection: psycopg.Connection[Any], sequence: TargetSequence, ids: list[int]) -> bool:
     name = sql.Identifier(sequence.schema, sequence.name)
     row = connection.execute(sql.SQL("SELECT last_value, is_called FROM {}").format(name)).fetchone()
     assert row is not None
@@ -73,10 +90,23 @@ def _restart(connection: psycopg.Connection[Any], sequence: TargetSequence, ids:
         is_enough = upcoming <= needed
     if is_enough:
         return False
-    if not sequence.minimum <= needed <= sequence.maximum:
-        # The last id there is has been used: say so to whoever asks for the next one.
-        last = sequence.maximum if sequence.increment > 0 else sequence.minimum
-        connection.execute("SELECT setval(%s::regclass, %s, true)", (name.as_string(connection), last))
-        return True
-    connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(name, sql.Literal(needed)))
+    is_exhausted = not sequence.minimum <= needed <= sequence.maximum
+    if is_exhausted:  # the last id there is has been used: say so to whoever asks for the next one
+        needed = sequence.maximum if sequence.increment > 0 else sequence.minimum
+    if sequence.is_owned:
+        connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(name, sql.Literal(needed)))
+        if is_exhausted:
+            connection.execute("SELECT nextval(%s::regclass)", (name.as_string(connection),))
+    else:
+        # Other sessions take ids meanwhile; it never goes back.
+        beyond = sql.SQL("last_value < {}" if sequence.increment > 0 else "last_value > {}")
+        connection.execute(
+            sql.SQL("SELECT setval({}::regclass, {}, {}) FROM {} WHERE NOT is_called OR {}").format(
+                sql.Literal(name.as_string(connection)),
+                sql.Literal(needed),
+                sql.Literal(is_exhausted),
+                name,
+                beyond.format(sql.Literal(needed)),
+            )
+        )
     return True

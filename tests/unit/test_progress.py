@@ -21,6 +21,7 @@ def make_table(name: str, rows: int) -> TablePlan:
             name=name,
             is_partitioned=False,
             is_owned=True,
+            is_lockable=True,
             has_row_security=False,
             columns=(),
             unique_indexes=(),
