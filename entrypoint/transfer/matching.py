@@ -6,6 +6,7 @@ ask whether there are any.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -58,14 +59,19 @@ class Matches:
     proposed: set[str] = field(default_factory=set)
 
 
+def fold_case(name: str) -> str:
+    """Return what names have in common that differ in case, or in how Unicode composes their letters."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def fold_name(name: str) -> str:
     """Return what `userId`, `user_id` and `UserID` have in common."""
-    return name.replace("_", "").replace("-", "").replace(" ", "").casefold()
+    return fold_case(name.replace("_", "").replace("-", "").replace(" ", ""))
 
 
 _FOLDS: tuple[tuple[NameMatch, Callable[[str], str]], ...] = (
     ("exact", str),
-    ("case", str.casefold),
+    ("case", fold_case),
     ("snake", fold_name),
 )
 

@@ -419,3 +419,80 @@ def test_columns_that_are_called_as_we_call_things(place: Place) -> None:
     place.run(variables={"ON_CONFLICT": "fail"}).succeeded()
     assert place.rows("SELECT count(*) FROM bag") == [(2,)]
     assert place.rows("SELECT count(*) FROM keyed") == [(1,)]
+
+
+SCHEMAS = """
+CREATE SCHEMA first; CREATE SCHEMA "Second One";
+CREATE TABLE first.notes (id int PRIMARY KEY); CREATE TABLE "Second One".notes (id int PRIMARY KEY);
+CREATE TABLE "Second One".tags (id int PRIMARY KEY); CREATE VIEW first.hidden AS SELECT 1 AS id;
+CREATE TABLE "Second One".hidden (id int PRIMARY KEY); CREATE TABLE public.notes (id int PRIMARY KEY);
+"""
+SCHEMAS_SOURCE = "".join(
+    f"CREATE TABLE {name} (id INTEGER PRIMARY KEY); INSERT INTO {name} VALUES (1);"
+    for name in ("notes", "tags")
+)
+
+
+@pytest.mark.parametrize("way", ["url options", "url schema", "role", "user"])
+def test_the_search_path_decides_and_its_first_schema_wins(place: Place, way: str) -> None:
+    role = place.database.owner
+    place.rows(SCHEMAS)
+    place.write_source(SCHEMAS_SOURCE)
+    url = place.database.url
+    if way == "url options":
+        url += "?options=-csearch_path%3Dmissing,first,%22Second%5C%20One%22"
+    elif way == "url schema":
+        url += "?schema=first"
+        place.rows("CREATE TABLE first.tags (id int PRIMARY KEY)")
+    elif way == "role":
+        place.database.server.execute(f'ALTER ROLE "{role}" SET search_path = first, "Second One"')
+    else:
+        place.rows(f'ALTER SCHEMA first RENAME TO "{role}"; ALTER TABLE "Second One".tags SET SCHEMA public')
+    place.run(variables={"DATABASE_URL": url}).succeeded()
+    chosen = role if way == "user" else "first"
+    assert place.rows(f'SELECT count(*) FROM "{chosen}".notes') == [(1,)]
+    assert place.rows('SELECT count(*) FROM "Second One".notes') == [(0,)]
+    assert place.rows("SELECT count(*) FROM public.notes") == [(0,)]
+
+
+def test_a_table_that_a_view_hides_or_the_path_does_not_reach(place: Place) -> None:
+    place.rows(SCHEMAS)
+    place.write_source(
+        "CREATE TABLE hidden (id INTEGER PRIMARY KEY); INSERT INTO hidden VALUES (1);"
+        "CREATE TABLE tags (id INTEGER PRIMARY KEY); INSERT INTO tags VALUES (1);"
+    )
+    place.database.server.execute(
+        f'ALTER ROLE "{place.database.owner}" SET search_path = first, "Second One"'
+    )
+    document = plan(place, code=65)
+    assert [item["table"] for item in document["refusals"]] == ["hidden"]
+    assert place.rows('SELECT count(*) FROM "Second One".hidden') == [(0,)]
+
+
+def test_columns_that_are_cut_within_a_character(place: Place) -> None:
+    """63 bytes hold 15 characters of four, and 62 of 63 where the last one takes two."""
+    wide, odd = "😀" * 20, "x" + "ä" * 40
+    prepare(
+        place,
+        f'CREATE TABLE "{odd}" (id int PRIMARY KEY, "{wide}" int, "{odd}" int)',
+        f'CREATE TABLE "{odd}" (id INTEGER PRIMARY KEY, "{wide}" INTEGER, "{odd}" INTEGER);'
+        f'INSERT INTO "{odd}" VALUES (1, 2, 3)',
+    )
+    place.run().succeeded()
+    assert place.rows(f'SELECT * FROM "{odd}"') == [(1, 2, 3)]
+
+
+def test_names_composed_in_two_ways_are_one_name(place: Place) -> None:
+    """Unicode has two spellings of é; exact ones go first, so that two tables may differ in nothing else."""
+    one, two = "caf\u00e9", "cafe\u0301"
+    prepare(
+        place,
+        f'CREATE TABLE "{one}" (id int PRIMARY KEY, "{one}" int);'
+        f'CREATE TABLE both_{two} (id int PRIMARY KEY, "{one}" int, "{two}" int)',
+        f'CREATE TABLE "{two}" (id INTEGER PRIMARY KEY, "{two}" INTEGER); INSERT INTO "{two}" VALUES (1, 2);'
+        f'CREATE TABLE both_{one} (id INTEGER PRIMARY KEY, "{two}" INTEGER, "{one}" INTEGER);'
+        f"INSERT INTO both_{one} VALUES (1, 2, 3)",
+    )
+    place.run().succeeded()
+    assert place.rows(f'SELECT * FROM "{one}"') == [(1, 2)]
+    assert place.rows(f'SELECT id, "{two}", "{one}" FROM both_{two}') == [(1, 2, 3)]
