@@ -58,6 +58,14 @@ def read_tables(connection: psycopg.Connection[Any], *, ledger_schema: str) -> t
     )
 
 
+def read_unreachable(
+    connection: psycopg.Connection[Any], *, ledger_schema: str
+) -> tuple[tuple[str, str], ...]:
+    """Return (schema, table) of each table that an unqualified name does not reach."""
+    query = load_queries(__package__, "catalog.sql")["unreachable"]
+    return tuple(connection.execute(query, {"ledger_schema": ledger_schema}).fetchall())
+
+
 def own_rows(table: TargetTable) -> sql.Composed:
     """Return what to select from, or update, for a table's rows without those of tables that inherit from it.
 

@@ -28,6 +28,15 @@ WHERE c.relkind IN ('r', 'p')
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY n.nspname, c.relname
 
+-- name: unreachable
+-- Tables that an application has, and an unqualified name does not reach.
+SELECT n.nspname, c.relname
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT pg_table_is_visible(c.oid)
+  AND n.nspname <> %(ledger_schema)s AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%%'
+ORDER BY 1, 2
+
 -- name: columns
 SELECT a.attrelid, a.attname,
        format_type(a.atttypid, a.atttypmod),

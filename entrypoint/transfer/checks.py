@@ -155,7 +155,7 @@ def _refuse(
     findings: Findings,
 ) -> None:
     def is_violating(*rendered: Cell) -> int:
-        return int(rendered in found)
+        return int(tuple(None if cell is None else str(cell) for cell in rendered) in found)
 
     source.register_function("entrypoint_is_violating", is_violating, len(texts))
     condition += f" AND entrypoint_is_violating({', '.join(texts)})"

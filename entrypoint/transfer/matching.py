@@ -50,6 +50,7 @@ class Matches:
     Attributes:
         problems: of the mapping file; with one of them there is no plan.
         proposed: target tables that were proposed for a source table, or are taken.
+        unreachable: (schema, table) of tables that the search path does not reach.
     """
 
     skipped: list[Skipped]
@@ -57,6 +58,7 @@ class Matches:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     proposed: set[str] = field(default_factory=set)
+    unreachable: tuple[tuple[str, str], ...] = ()
 
 
 def fold_case(name: str) -> str:
@@ -143,11 +145,20 @@ def match_table(
             "holds rows and has no table in the target",
             candidates,
             proposed,
-            otherwise="let the schema migrations create it",
+            otherwise=_find_way(source.name, findings.unreachable),
         )
     else:
         findings.skipped.append(Skipped(name=source.name, reason="empty, and no table in the target"))
     return None
+
+
+def _find_way(name: str, unreachable: tuple[tuple[str, str], ...]) -> str:
+    """Return what would give a table a place: the schema of one of its name, or the table itself."""
+    schemas = sorted({schema for schema, table in unreachable if fold_name(table) == fold_name(name)})
+    if not schemas:
+        return "let the schema migrations create it"
+    names = " or ".join(schemas)
+    return f"have the search path reach {names} first, which has it (DATABASE_URL with ?schema={schemas[0]})"
 
 
 def match_column(

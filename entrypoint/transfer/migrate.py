@@ -118,6 +118,7 @@ def examine(
             has_data=partial(has_data, source),
             skipped=skipped,
             only=only,
+            unreachable=catalog.read_unreachable(connection, ledger_schema=settings.ledger_schema),
         )
         if is_for_load:
             uses = list_uses(

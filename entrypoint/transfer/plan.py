@@ -61,6 +61,7 @@ def make_plan(
     has_data: HasData,
     skipped: tuple[Skipped, ...] = (),
     only: tuple[str, ...] = (),
+    unreachable: tuple[tuple[str, str], ...] = (),
 ) -> Plan:
     """Return the plan before any cell has been judged.
 
@@ -71,11 +72,12 @@ def make_plan(
         has_data: tells whether a source table (table, None) or column holds anything but NULL.
         skipped: what introspection left out.
         only: source tables to restrict the plan to; empty for all.
+        unreachable: (schema, table) of the target's tables that the search path does not reach.
 
     Raises:
         ConfigurationError: the mapping file or `only` names a table or column that does not exist.
     """
-    findings = Matches(skipped=list(skipped))
+    findings = Matches(skipped=list(skipped), unreachable=unreachable)
     findings.problems += list_unknown_tables(mapping, sources, only)
     findings.proposed = {
         found.name

@@ -260,6 +260,23 @@ def test_a_ledger_that_another_role_made(guest: Guest) -> None:
     check_loaded(guest.place.run("migrate", "--yes"), guest)
 
 
+def test_row_security_is_no_matter_of_grants(guest: Guest) -> None:
+    prepare(
+        guest,
+        "CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY);"
+        "ALTER TABLE app.t ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY all_of_it ON app.t USING (true) WITH CHECK (true);",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)",
+    )
+    grant_ledger(guest)
+    guest.execute("GRANT USAGE ON SCHEMA app TO GUEST; GRANT SELECT, INSERT, UPDATE ON app.t TO GUEST")
+    line = guest.place.run().failed_with(65)
+    assert "row-level security on app.t would hide or refuse rows" in line
+    guest.owner.server.execute(f'ALTER ROLE "{guest.name}" BYPASSRLS')
+    guest.place.run().succeeded()
+    assert guest.execute("SELECT * FROM app.t") == [(1,)]
+
+
 def test_a_sequence_that_is_not_owned_stays_above_after_a_failure(guest: Guest) -> None:
     """setval() is not rolled back: ids are left out, none is given out twice, and none is used up."""
     prepare(
