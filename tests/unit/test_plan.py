@@ -53,6 +53,7 @@ def make_target(oid: int, name: str, *columns: str) -> TargetTable:
         name=name,
         is_partitioned=False,
         is_owned=True,
+        is_lockable=True,
         has_row_security=False,
         columns=tuple(made),
         unique_indexes=(
