@@ -35,7 +35,7 @@ class Use:
     """What a migration does with one table.
 
     Attributes:
-        columns: that are read, and written where rows arrive.
+        columns: that are written where rows arrive.
         is_loaded: rows arrive.
         is_updating: standing rows may be overwritten.
         sequences: that are moved.
@@ -134,7 +134,7 @@ class _Search:
         wanted: list[tuple[str, str, str, Jsonb]] = []
         for use in uses:
             columns = Jsonb(list(use.columns))
-            own = [("SELECT", columns)]
+            own = [("SELECT", Jsonb([]))]  # of the whole table: verification reads system columns
             if use.is_loaded:
                 own += [("INSERT", columns), (_LOCKING, Jsonb([]))]
                 own += [("UPDATE", columns)] if use.is_updating else []

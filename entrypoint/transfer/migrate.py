@@ -285,7 +285,7 @@ def _load(
 ) -> LoadResult:
     """Load the rows; where one breaks a check, refuse with all that do."""
     try:
-        with translate_load_errors("the load", role=connection.info.user), connection.transaction():
+        with translate_load_errors("the data migration", role=connection.info.user), connection.transaction():
             return load_rows(
                 connection,
                 source,

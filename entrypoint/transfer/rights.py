@@ -53,7 +53,7 @@ def _describe(
     altered |= {(target.schema, target.name)} if find_undeferrable(target, deferred) else set()
     return Use(
         table=target,
-        columns=tuple(dict.fromkeys([*columns, *(column.name for column in fed)])),
+        columns=tuple(columns),
         is_loaded=is_loaded,
         is_updating=is_updating,
         sequences=tuple(column.sequence for column in fed if column.sequence is not None),
