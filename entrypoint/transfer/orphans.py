@@ -53,6 +53,7 @@ def refuse_orphans(
         findings: told of each.
     """
     planned = {table.target.qualified_name: table for table in tables}
+    _refuse_parts(source, tables, findings)
     is_changed = True
     while is_changed:
         is_changed = False
@@ -64,6 +65,30 @@ def refuse_orphans(
                 parent = planned.get(key.references)
                 found = _check(source, table, key, columns, parent, faces, connection, findings)
                 is_changed |= found and findings.can_quarantine
+
+
+def _refuse_parts(source: SourceDatabase, tables: tuple[TablePlan, ...], findings: Findings) -> None:
+    """Refuse the rows that fill a part of a foreign key of MATCH FULL (manual, CREATE TABLE)."""
+    for table in tables:
+        for key in table.target.foreign_keys:
+            columns = _pick(table, key.columns) if key.is_match_full else None
+            if columns is None or not table.rows:
+                continue
+            empty = " + ".join(f"({column_cell(column)} IS NULL)" for column in columns)
+            condition = f"{empty} BETWEEN 1 AND {len(columns) - 1} AND {table.condition or '1'}"
+            statement = f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
+            ((count,),) = source.connection.execute(statement).fetchall()
+            if not count:
+                continue
+            refusal = Refusal(
+                table=table.source.name,
+                column=", ".join(column.source.name for column in columns if column.source),
+                reason=f"NULL in a part of the foreign key {key.name}, which is MATCH FULL: all or nothing",
+                remedy="fill the reference in the source, or empty the whole of it",
+                keys=read_keys(source, table.source, condition),
+                count=int(str(count)),
+            )
+            findings.refuse(table, refusal, condition)
 
 
 def _pick(table: TablePlan, names: tuple[str, ...]) -> list[ColumnPlan] | None:

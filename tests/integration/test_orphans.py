@@ -111,3 +111,23 @@ def test_a_null_among_the_parents_keys_hides_nothing(database: Database, tmp_pat
     )
     (refusal,) = find_refusals(database, path)
     assert refusal.keys == ("id=2",)
+
+
+def test_a_part_of_a_key_that_is_compared_in_full(database: Database, tmp_path: Path) -> None:
+    database.execute(
+        "CREATE TABLE p (a int, b int, PRIMARY KEY (a, b));"
+        "CREATE TABLE c (id int PRIMARY KEY, a int, b int,"
+        " CONSTRAINT whole FOREIGN KEY (a, b) REFERENCES p MATCH FULL);"
+        "CREATE TABLE d (id int PRIMARY KEY, a int, b int, FOREIGN KEY (a, b) REFERENCES p)"
+    )
+    path = make(
+        tmp_path / "a.db",
+        "CREATE TABLE p (a, b); INSERT INTO p VALUES (1, 2); CREATE TABLE c (id INTEGER PRIMARY KEY, a, b);"
+        "CREATE TABLE d (id INTEGER PRIMARY KEY, a, b);"
+        "INSERT INTO c VALUES (1, 1, 2), (2, NULL, NULL), (3, 1, NULL), (4, NULL, 9), (5, 8, 8);"
+        "INSERT INTO d SELECT * FROM c WHERE id < 5",
+    )
+    part, orphan = find_refusals(database, path)
+    assert (part.table, part.column, part.count, part.keys) == ("c", "a, b", 2, ("id=3", "id=4"))
+    assert "whole, which is MATCH FULL" in part.reason
+    assert (orphan.table, orphan.keys) == ("c", ("id=5",))
