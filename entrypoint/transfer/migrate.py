@@ -246,11 +246,12 @@ def migrate_source(
             mapping=settings.mapping,
             only=only,
         )
+        sampled = [name for name, way in verified["tables"].items() if way == "sample"]
         log.get_logger().info(
             "load_verified",
             mode=settings.verify,
             cells=verified["cells"],
-            **{way: names for way, names in _group_by_way(verified["tables"]).items() if way != "full"},
+            **({"sample": sampled} if sampled else {}),
         )
         source.prove_unchanged()
         document["result"] = report.describe_result(result) | {"verified": verified}
@@ -301,11 +302,6 @@ def _load(
         plan = replace(judged.plan, refusals=refusals)
         document = report.describe_plan(plan, source=unit.spell(source.path), access=source.access)
         raise PlanRefusedError(refusals, where=str(source.path), document=document) from None
-
-
-def _group_by_way(ways: dict[str, str]) -> dict[str, list[str]]:
-    """Return the tables by how they were verified: `full`, `sample` or `counts`."""
-    return {way: [name for name, used in ways.items() if used == way] for way in sorted(set(ways.values()))}
 
 
 def shares_tables(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> bool:
