@@ -45,7 +45,6 @@ _KNOWN = tuple(
         ("Aerich", "aerich", "id version app content"),
         ("Alembic", "alembic_version", "version_num"),
         ("Atlas", "atlas_schema_revisions", "version description applied total hash *"),
-        ("Authelia", "migrations", "id applied version_before version_after application_version"),
         ("Bun", "*bun_migrations", "id name group_id migrated_at *"),
         ("Bun", "*bun_migration_locks", "id table_name *"),
         ("CodeIgniter", "migrations", "id version class group namespace time batch"),

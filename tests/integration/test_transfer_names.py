@@ -264,6 +264,20 @@ def test_an_application_s_own_table_of_such_a_name_is_data(place: Place) -> None
     assert place.rows("SELECT * FROM migrations") == [(1, "stork", 9000)]
 
 
+def test_books_that_an_application_keeps_itself_are_data(place: Place) -> None:
+    """Its own schema makes the table, on both sides; empty, it would have the application start from nothing."""
+    prepare(
+        place,
+        "CREATE TABLE migrations (id serial PRIMARY KEY, applied timestamptz, version_before int,"
+        " version_after int, application_version text)",
+        "CREATE TABLE migrations (id INTEGER PRIMARY KEY, applied TIMESTAMP, version_before INTEGER,"
+        " version_after INTEGER, application_version TEXT);"
+        "INSERT INTO migrations VALUES (1, '2024-01-02 03:04:05+00:00', 0, 26, 'v4.39.0')",
+    )
+    place.run().succeeded()
+    assert place.rows("SELECT version_after FROM migrations") == [(26,)]
+
+
 def test_a_schema_that_the_url_names(place: Place) -> None:
     place.rows('CREATE SCHEMA "My App"; CREATE TABLE public.notes (id int PRIMARY KEY)')
     place.write_schema("CREATE TABLE notes (id serial PRIMARY KEY, parent int REFERENCES notes)")
