@@ -265,7 +265,7 @@ def test_an_application_s_own_table_of_such_a_name_is_data(place: Place) -> None
 
 
 def test_books_that_an_application_keeps_itself_are_data(place: Place) -> None:
-    """Its own schema makes the table, on both sides; empty, it would have the application start from nothing."""
+    """Its own schema makes the table on both sides; left empty, the application would begin from nothing."""
     prepare(
         place,
         "CREATE TABLE migrations (id serial PRIMARY KEY, applied timestamptz, version_before int,"
