@@ -222,9 +222,14 @@ def migrate_source(
             is_for_load=True,
             has_checks=settings.on_reject == "quarantine",
         )
-        document = report.describe_plan(judged.plan, source=unit.spell(source.path), access=source.access)
-        if judged.plan.refusals:
-            raise PlanRefusedError(judged.plan.refusals, where=str(source.path), document=document)
+        plan = judged.plan
+        if (
+            plan.refusals and settings.on_reject != "quarantine"
+        ):  # nothing will be loaded: make the list whole
+            plan = replace(plan, refusals=list_violations(source, plan, judged.faces, connection))
+        document = report.describe_plan(plan, source=unit.spell(source.path), access=source.access)
+        if plan.refusals:
+            raise PlanRefusedError(plan.refusals, where=str(source.path), document=document)
         log.get_logger().info(
             "source_planned",
             path=str(source.path),

@@ -183,3 +183,15 @@ def test_rows_of_which_a_generated_column_cannot_be_computed(place: Place) -> No
         (1, None, "x", 2),
         (3, 3, "x", 4),
     ]
+
+
+def test_a_start_that_is_refused_lists_what_breaks_checks_too(place: Place) -> None:
+    """Or the reader corrects the file twice."""
+    prepare(
+        place,
+        "CREATE TABLE t (id int PRIMARY KEY, n int CONSTRAINT low CHECK (n < 5), flag boolean)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, flag);"
+        "INSERT INTO t VALUES (1, 9, 1), (2, 3, 'maybe')",
+    )
+    assert len(refusals(place)) == 2
+    assert "2 refusal(s)" in place.run().failed_with(65)
