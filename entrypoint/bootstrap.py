@@ -38,7 +38,8 @@ from entrypoint.settings import Settings, make_environment
 from entrypoint.sqlite import unit
 from entrypoint.sqlite.source import open_source
 from entrypoint.transfer import ledger, retire, sources
-from entrypoint.transfer.migrate import Migrated, PlanRefusedError, migrate_source, shares_tables
+from entrypoint.transfer.examine import PlanRefusedError, shares_tables
+from entrypoint.transfer.migrate import Migrated, migrate_source
 from entrypoint.transfer.report import describe_refusal, log_refusals
 
 Connection = psycopg.Connection[Any]

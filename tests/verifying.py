@@ -15,8 +15,8 @@ from entrypoint.model import LoadResult, Plan
 from entrypoint.progress import ProgressReporter
 from entrypoint.sqlite.source import SourceDatabase, open_source
 from entrypoint.transfer.census import Judged
+from entrypoint.transfer.examine import examine
 from entrypoint.transfer.load import load_rows
-from entrypoint.transfer.migrate import examine
 from entrypoint.transfer.verify import VerifyMode, verify_load
 from tests.loading import make_settings
 from tests.servers import Database

@@ -19,11 +19,11 @@ from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
 from entrypoint.sqlite.source import SourceDatabase, open_source
 from entrypoint.transfer import ledger, report
-from entrypoint.transfer.compare import compare_table
-from entrypoint.transfer.migrate import configure_session, examine
-from entrypoint.transfer.readings import Sides
-from entrypoint.transfer.rejects import Rejects
-from entrypoint.transfer.verdict import Verdict, describe_difference
+from entrypoint.transfer.examine import configure_session, examine
+from entrypoint.transfer.refusals.rejects import Rejects
+from entrypoint.transfer.verify.compare import compare_table
+from entrypoint.transfer.verify.readings import Sides
+from entrypoint.transfer.verify.verdict import Verdict, describe_difference
 
 
 def verify_source(connection: psycopg.Connection[Any], path: Path, settings: Settings) -> dict[str, Any]:

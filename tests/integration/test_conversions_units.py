@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from entrypoint.model import Refusal
-from entrypoint.transfer.migrate import plan_source
+from entrypoint.transfer.dry_run import plan_source
 from tests.loading import find_refusals, make_settings, migrate, write_table
 from tests.servers import Database
 

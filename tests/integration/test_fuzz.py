@@ -23,7 +23,9 @@ from entrypoint.errors import ConfigurationError, EntrypointError, NotPermittedE
 from entrypoint.model import Refusal
 from entrypoint.postgres.ledger import ensure_ledger
 from entrypoint.settings import Settings
-from entrypoint.transfer.migrate import Migrated, PlanRefusedError, plan_source
+from entrypoint.transfer.dry_run import plan_source
+from entrypoint.transfer.examine import PlanRefusedError
+from entrypoint.transfer.migrate import Migrated
 from tests.fuzz import checks
 from tests.fuzz.bench import (
     Bench,

@@ -9,7 +9,7 @@ import pytest
 
 from entrypoint.model import Refusal
 from entrypoint.settings import load_settings
-from entrypoint.transfer.migrate import plan_source
+from entrypoint.transfer.dry_run import plan_source
 from tests.servers import Database
 
 

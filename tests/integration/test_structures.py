@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from entrypoint.transfer import migrate as migration
-from entrypoint.transfer.sequences import advance_sequences
+from entrypoint.transfer.load.sequences import advance_sequences
 from tests.loading import migrate
 from tests.places import Place
 

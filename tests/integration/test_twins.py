@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from entrypoint.errors import EntrypointError
-from entrypoint.transfer import doubles, twin_search
+from entrypoint.transfer.collisions import doubles, twin_search
 from tests.loading import find_refusals, migrate, plan_notes, run_on, write_source, write_table
 from tests.servers import Database
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from entrypoint.model import SourceColumn, SourceTable
-from entrypoint.transfer.bookkeeping import recognise_tool
+from entrypoint.transfer.plan.bookkeeping import recognise_tool
 
 
 def recognise(name: str, columns: str) -> str | None:

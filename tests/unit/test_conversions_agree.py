@@ -19,7 +19,7 @@ from entrypoint.model import TargetType
 from entrypoint.sqlite.source import Cell
 from entrypoint.transfer.conversions import CONVERTERS, FaceMaker, choose_conversion, raw_cell
 from entrypoint.transfer.conversions.base import CellRefusedError
-from entrypoint.transfer.decode import expect
+from entrypoint.transfer.verify.decode import expect
 from tests.cells import ENCODINGS, RawText, float_bits, judge, make_type, raw_text, source_of
 
 LABELS = ("good", "so so", 'say "hi"', "é", "")

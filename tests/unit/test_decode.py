@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from entrypoint.transfer import decode
 from entrypoint.transfer.conversions import choose_conversion
+from entrypoint.transfer.verify import decode
 from tests.cells import make_type
 
 MOMENTS_OF_ONE_TIME = (

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from entrypoint.transfer import doubles
-from entrypoint.transfer.doubles import DoubleFinder, count_rounds
+from entrypoint.transfer.collisions import doubles
+from entrypoint.transfer.collisions.doubles import DoubleFinder, count_rounds
 
 
 def make_hashes(count: int) -> list[int]:

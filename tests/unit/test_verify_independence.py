@@ -9,23 +9,33 @@ from uuid import UUID
 import pytest
 
 from entrypoint.model import Conversion, TargetType
-from entrypoint.transfer import decode
-from entrypoint.transfer.multiset import digest_row
-from entrypoint.transfer.showing import show_meaning
+from entrypoint.transfer.verify import decode
+from entrypoint.transfer.verify.multiset import digest_row
+from entrypoint.transfer.verify.showing import show_meaning
 from tests.unit.test_floors import MODULES, list_imports
 
-COMPARING = ("readings", "compare", "multiset", "coverage", "verify", "reverify")
-LOAD = {"conversions", "load", "merge", "census", "judge", "matching", "plan"}
+COMPARING = (
+    "verify.readings",
+    "verify.compare",
+    "verify.multiset",
+    "verify.coverage",
+    "verify.__init__",
+    "reverify",
+)
+LOAD = {"conversions", "load", "census", "collisions", "plan"}
 
 
 def list_neighbours(module: str) -> set[str]:
-    """Return the modules beside it that a module imports."""
+    """Return the phases, and the modules of verification, that a module imports."""
     name = f"entrypoint.transfer.{module}"
     imported = {full.removeprefix("entrypoint.transfer.") for full in list_imports(name, MODULES[name])}
-    return {full.split(".")[0] for full in imported if not full.startswith("entrypoint")}
+    imported = {full for full in imported if not full.startswith("entrypoint")}
+    return {full.removeprefix("verify.") for full in imported if full.startswith("verify.")} | {
+        full.split(".")[0] for full in imported if not full.startswith("verify")
+    }
 
 
-@pytest.mark.parametrize("module", ["decode", "documents"])
+@pytest.mark.parametrize("module", ["verify.decode", "verify.documents"])
 def test_meaning_knows_nothing_of_the_load(module: str) -> None:
     assert list_neighbours(module) <= {"documents"}
 
@@ -33,7 +43,7 @@ def test_meaning_knows_nothing_of_the_load(module: str) -> None:
 @pytest.mark.parametrize("module", COMPARING)
 def test_comparing_knows_of_the_load_how_a_row_is_found(module: str) -> None:
     """`conversions` for the SQL of a key, and nothing that renders, merges or plans."""
-    allowed = {"conversions"} if module in ("readings", "verify") else set()
+    allowed = {"conversions"} if module in ("verify.readings", "verify.__init__") else set()
     assert list_neighbours(module) & LOAD <= allowed
 
 

@@ -18,10 +18,8 @@ from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters, send_rows
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces
-from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.followers import Key
-from entrypoint.transfer.indexed import (
+from entrypoint.transfer.collisions.followers import Key
+from entrypoint.transfer.collisions.indexed import (
     IndexedRows,
     describe_index,
     name_columns,
@@ -33,7 +31,9 @@ from entrypoint.transfer.indexed import (
     write_arriving,
     write_standing,
 )
-from entrypoint.transfer.merge import ConflictPolicy
+from entrypoint.transfer.conversions import FaceMaker
+from entrypoint.transfer.load.merge import ConflictPolicy
+from entrypoint.transfer.refusals.findings import Findings
 
 # Each is held in memory; more of them means that the two sides number their rows differently throughout.
 MOST_COLLISIONS = 100_000

@@ -14,9 +14,9 @@ from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters, name_sent, name_type, send_rows, sent_rows
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.transfer.cells import column_faces, show_key
-from entrypoint.transfer.multiset import compare_multiset, sample_multiset
-from entrypoint.transfer.readings import WRITTEN_HERE, Sides, compare_rows, show_cells
-from entrypoint.transfer.verdict import Difference, Verdict, show
+from entrypoint.transfer.verify.multiset import compare_multiset, sample_multiset
+from entrypoint.transfer.verify.readings import WRITTEN_HERE, Sides, compare_rows, show_cells
+from entrypoint.transfer.verify.verdict import Difference, Verdict, show
 
 _DIFFERENCES_SHOWN = 5
 

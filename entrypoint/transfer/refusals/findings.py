@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from entrypoint.model import Plan, Refusal, TablePlan
-from entrypoint.transfer.rejects import Rejects
+from entrypoint.transfer.refusals.rejects import Rejects
 
 
 class Findings:

@@ -19,12 +19,12 @@ from entrypoint.model import ColumnPlan, Conversion, TablePlan
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import name_type
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer import decode
 from entrypoint.transfer.cells import column_cell, find_row_identity, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.documents import Meaning
-from entrypoint.transfer.showing import show_meaning, show_pair
-from entrypoint.transfer.verdict import Difference, OutOfTimeError
+from entrypoint.transfer.verify import decode
+from entrypoint.transfer.verify.documents import Meaning
+from entrypoint.transfer.verify.showing import show_meaning, show_pair
+from entrypoint.transfer.verify.verdict import Difference, OutOfTimeError
 
 # What is held of each side at once: many small rows, or a few large ones.
 BATCH_ROWS = 2000

@@ -20,8 +20,8 @@ from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces
 from entrypoint.transfer.conversions import FaceMaker, is_judged_by_target
 from entrypoint.transfer.conversions.base import CellRefusedError, blank_numbers
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.lines import refuse_by_kind
+from entrypoint.transfer.refusals.findings import Findings
+from entrypoint.transfer.refusals.lines import refuse_by_kind
 
 # What is sent at once: many short texts, or a few long ones.
 _BATCH_SIZE = 2000

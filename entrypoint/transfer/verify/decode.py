@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 
 from entrypoint.model import Conversion
 from entrypoint.sqlite.source import Cell
-from entrypoint.transfer import documents
-from entrypoint.transfer.documents import Meaning, words
+from entrypoint.transfer.verify import documents
+from entrypoint.transfer.verify.documents import Meaning, words
 
 # Exact for every number that numeric holds: 131,072 digits before the point and 16,383 behind it.
 _WIDE = Context(prec=150_000)

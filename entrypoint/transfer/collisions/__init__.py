@@ -19,12 +19,23 @@ from entrypoint.model import ForeignKey, Refusal, TablePlan
 from entrypoint.postgres.catalog import has_rows
 from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.cells import KEYS_SHOWN, VALUE_WIDTH, show_key
+from entrypoint.transfer.collisions.followers import (
+    Key,
+    describe_referring,
+    find_referring,
+    leave_out,
+    redirect,
+)
+from entrypoint.transfer.collisions.standing import (
+    Collisions,
+    StandingRows,
+    choose_identity,
+    list_other_indexes,
+)
+from entrypoint.transfer.collisions.twins import refuse_twins
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.followers import Key, describe_referring, find_referring, leave_out, redirect
-from entrypoint.transfer.merge import ConflictPolicy
-from entrypoint.transfer.standing import Collisions, StandingRows, choose_identity, list_other_indexes
-from entrypoint.transfer.twins import refuse_twins
+from entrypoint.transfer.load.merge import ConflictPolicy
+from entrypoint.transfer.refusals.findings import Findings
 
 
 def settle_collisions(

@@ -32,8 +32,8 @@ from entrypoint.model import (
     TargetColumn,
     TargetTable,
 )
-from entrypoint.transfer.bookkeeping import recognise_tool
 from entrypoint.transfer.conversions import choose_conversion
+from entrypoint.transfer.plan.bookkeeping import recognise_tool
 
 _NAME_LIMIT_BYTES = 63  # PostgreSQL cuts longer names off when it creates what they name (NAMEDATALEN)
 _MOST_CANDIDATES = 20  # that are told for one table or column

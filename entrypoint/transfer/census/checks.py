@@ -21,9 +21,9 @@ from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, read_examples
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.judge import sift_rows
-from entrypoint.transfer.rejects import Rejects
+from entrypoint.transfer.refusals.findings import Findings
+from entrypoint.transfer.refusals.judge import sift_rows
+from entrypoint.transfer.refusals.rejects import Rejects
 
 # What is sent at once: many short rows, or a few long ones.
 _BATCH_SIZE = 5000

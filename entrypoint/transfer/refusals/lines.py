@@ -16,7 +16,7 @@ from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, read_examples, show_value, spell_text
 from entrypoint.transfer.conversions import CONVERTERS, raw_cell
 from entrypoint.transfer.conversions.base import CellRefusedError
-from entrypoint.transfer.findings import Findings
+from entrypoint.transfer.refusals.findings import Findings
 
 # So many kinds of reasons of one column have a line each, what is left one together.
 _LINES_A_COLUMN = 5

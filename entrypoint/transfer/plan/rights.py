@@ -11,8 +11,8 @@ from entrypoint.model import Plan, TablePlan
 from entrypoint.postgres.privileges import Use
 from entrypoint.postgres.quiet import find_reactions, find_undeferrable
 from entrypoint.transfer.load import list_deferred
-from entrypoint.transfer.merge import ConflictPolicy
-from entrypoint.transfer.sequences import has_counter
+from entrypoint.transfer.load.merge import ConflictPolicy
+from entrypoint.transfer.load.sequences import has_counter
 
 
 def list_uses(plan: Plan, *, on_conflict: ConflictPolicy, has_rows: Callable[[str], bool]) -> list[Use]:

@@ -16,12 +16,12 @@ from entrypoint.model import IndexPart, Refusal, TablePlan, UniqueIndex
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import show_value
+from entrypoint.transfer.collisions.followers import describe_referring, find_referring
+from entrypoint.transfer.collisions.guarantees import Guarantees
+from entrypoint.transfer.collisions.indexed import IndexedRows, describe_index, note_left, plan_rows
+from entrypoint.transfer.collisions.twin_search import Twins, TwinSearch, write_token
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.followers import describe_referring, find_referring
-from entrypoint.transfer.guarantees import Guarantees
-from entrypoint.transfer.indexed import IndexedRows, describe_index, note_left, plan_rows
-from entrypoint.transfer.twin_search import Twins, TwinSearch, write_token
+from entrypoint.transfer.refusals.findings import Findings
 
 _SETS_SHOWN = 2
 

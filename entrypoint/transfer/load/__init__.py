@@ -25,8 +25,8 @@ from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer.cells import column_faces, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.merge import ConflictPolicy, merge_rows
-from entrypoint.transfer.order import find_own_references
+from entrypoint.transfer.load.merge import ConflictPolicy, merge_rows
+from entrypoint.transfer.plan.order import find_own_references
 
 # COPY is fed in pieces of about this size: large enough to amortise the call, small in memory.
 _CHUNK_BYTES = 256 * 1024

@@ -20,18 +20,18 @@ from entrypoint.transfer.cells import (
     column_faces,
     read_keys,
 )
-from entrypoint.transfer.checks import refuse_violations
+from entrypoint.transfer.census.checks import refuse_violations
+from entrypoint.transfer.census.orphans import refuse_orphans
+from entrypoint.transfer.census.units import infer_units
 from entrypoint.transfer.collisions import settle_collisions
+from entrypoint.transfer.collisions.twins import refuse_twins
 from entrypoint.transfer.conversions import FaceMaker, Faces
 from entrypoint.transfer.conversions.base import CellRefusedError
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.judge import refuse_judged_cells
-from entrypoint.transfer.lines import refuse_by_kind
-from entrypoint.transfer.merge import ConflictPolicy
-from entrypoint.transfer.orphans import refuse_orphans
-from entrypoint.transfer.rejects import Rejects
-from entrypoint.transfer.twins import refuse_twins
-from entrypoint.transfer.units import infer_units
+from entrypoint.transfer.load.merge import ConflictPolicy
+from entrypoint.transfer.refusals.findings import Findings
+from entrypoint.transfer.refusals.judge import refuse_judged_cells
+from entrypoint.transfer.refusals.lines import refuse_by_kind
+from entrypoint.transfer.refusals.rejects import Rejects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

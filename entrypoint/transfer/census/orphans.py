@@ -26,8 +26,8 @@ from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, column_faces, read_keys, taken_rows
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.judge import sift_rows
+from entrypoint.transfer.refusals.findings import Findings
+from entrypoint.transfer.refusals.judge import sift_rows
 
 _BATCH_SIZE = 2000
 

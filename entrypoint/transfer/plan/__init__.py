@@ -21,8 +21,8 @@ from entrypoint.model import (
     TargetType,
 )
 from entrypoint.transfer.conversions import choose_conversion
-from entrypoint.transfer.mapped import list_misplaced_units, list_unknown_columns, list_unknown_tables
-from entrypoint.transfer.matching import (
+from entrypoint.transfer.plan.mapped import list_misplaced_units, list_unknown_columns, list_unknown_tables
+from entrypoint.transfer.plan.matching import (
     HasData,
     Matches,
     find_matches,
@@ -31,7 +31,7 @@ from entrypoint.transfer.matching import (
     refuse_shared_columns,
     refuse_shared_targets,
 )
-from entrypoint.transfer.order import find_deferred, sort_tables
+from entrypoint.transfer.plan.order import find_deferred, sort_tables
 
 # What a proposed default of a type says, by pg_type.typname; of others it is empty text, to be filled in.
 _DEFAULTS = {

@@ -11,7 +11,7 @@ import psycopg
 
 from entrypoint.model import Plan, TargetTable
 from entrypoint.postgres import catalog
-from entrypoint.transfer.matching import find_matches
+from entrypoint.transfer.plan.matching import find_matches
 
 _SHOWN = 12
 _NEVER_READ = ("a view", "a virtual table")

@@ -19,11 +19,11 @@ from entrypoint.mapping import Mapping
 from entrypoint.model import LoadResult, Plan, TablePlan, TableResult
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.compare import compare_table
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.coverage import find_omissions
-from entrypoint.transfer.readings import WRITTEN_HERE, Sides
-from entrypoint.transfer.verdict import OutOfTimeError, Verdict, describe_difference
+from entrypoint.transfer.verify.compare import compare_table
+from entrypoint.transfer.verify.coverage import find_omissions
+from entrypoint.transfer.verify.readings import WRITTEN_HERE, Sides
+from entrypoint.transfer.verify.verdict import OutOfTimeError, Verdict, describe_difference
 
 VerifyMode = Literal["auto", "counts", "full"]
 Way = Literal["counts", "full", "sample"]

@@ -23,8 +23,8 @@ from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces
 from entrypoint.transfer.conversions import FaceMaker
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.judge import sift_rows
+from entrypoint.transfer.refusals.findings import Findings
+from entrypoint.transfer.refusals.judge import sift_rows
 
 # What is sent at once: many short rows, or a few long ones.
 _BATCH_ROWS = 4000

@@ -19,9 +19,16 @@ from entrypoint.model import TablePlan
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters, name_sent, name_type, send_rows, sent_rows
 from entrypoint.transfer.cells import column_faces
-from entrypoint.transfer.documents import Meaning, spell_number
-from entrypoint.transfer.readings import Sides, compare_rows, measure_row, read_row, show_cells, show_row
-from entrypoint.transfer.verdict import Difference, Verdict
+from entrypoint.transfer.verify.documents import Meaning, spell_number
+from entrypoint.transfer.verify.readings import (
+    Sides,
+    compare_rows,
+    measure_row,
+    read_row,
+    show_cells,
+    show_row,
+)
+from entrypoint.transfer.verify.verdict import Difference, Verdict
 
 # A row is 128 bits here. So many are counted in one pass over both sides, to be small in memory.
 _DIGEST_BYTES = 16

@@ -21,10 +21,10 @@ from entrypoint.model import TablePlan
 from entrypoint.postgres.queries import allow_parameters, send_rows
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import find_row_identity, key_cells, show_key, show_value
+from entrypoint.transfer.collisions.doubles import DoubleFinder, count_rounds
+from entrypoint.transfer.collisions.indexed import IndexedRows, name_values, read_batches, write_arriving
 from entrypoint.transfer.conversions import FaceMaker, raw_cell
-from entrypoint.transfer.doubles import DoubleFinder, count_rounds
-from entrypoint.transfer.findings import Findings
-from entrypoint.transfer.indexed import IndexedRows, name_values, read_batches, write_arriving
+from entrypoint.transfer.refusals.findings import Findings
 
 # Rows held in memory at once; more than these are told of as "at least", or left aside in several turns.
 _MOST_CANDIDATES = 100_000

@@ -13,8 +13,8 @@ from typing import Any
 
 from entrypoint.model import Conversion
 from entrypoint.transfer.cells import VALUE_WIDTH
-from entrypoint.transfer.documents import Meaning, show_document
-from entrypoint.transfer.verdict import show
+from entrypoint.transfer.verify.documents import Meaning, show_document
+from entrypoint.transfer.verify.verdict import show
 
 _COMMON_SHOWN = 8  # characters before the first one that differs
 _EPOCH = datetime(1970, 1, 1)
