@@ -76,7 +76,7 @@ def cases(draw: Draw, *, has_icu: bool) -> Case:
         schema=draw(st.sampled_from(["public", "public", 'App "1" %s'])),
         has_clutter=draw(_CHANCE) > 16,
         is_mapped=is_mapped,
-        is_granted=False,
+        is_granted=draw(_CHANCE) == 19,
         is_by_child=draw(st.integers(0, 39)) == 39,
     )
 
@@ -182,7 +182,7 @@ def _draw_uniques(draw: Draw, style: str, columns: list[Column]) -> tuple[Unique
         and not (style in (*_COUNTING, "plain", "unique", "alike", "mapped") and position == 0)
     ]
     found: list[Unique] = []
-    while candidates and len(found) < 2 and draw(_CHANCE) < 7:
+    while candidates and len(found) < 2 and draw(_CHANCE) < 10:
         used = draw(st.lists(st.sampled_from(candidates), min_size=1, max_size=2, unique=True))
         functions = [
             draw(st.sampled_from(["", "lower"]))
@@ -226,7 +226,7 @@ def _draw_foreign_keys(draw: Draw, tables: list[Table], position: int) -> None:
     table = tables[position]
     columns = list(table.columns)
     keys: list[ForeignKey] = []
-    for number in range(draw(st.sampled_from([0, 1, 1, 2]))):
+    for number in range(draw(st.sampled_from([0, 1, 1, 2, 2]))):
         parent_position = draw(st.integers(0, len(tables) - 1))
         parent = tables[parent_position]
         if not parent.key or parent.style in ("alike", "mapped"):
@@ -294,8 +294,8 @@ def _draw_cell(draw: Draw, column: Column, *, is_damaged: bool) -> Any:
 
 def _draw_seeds(draw: Draw, table: Table, rows: int) -> tuple[Seed, ...]:
     seeds = []
-    for _ in range(draw(st.sampled_from([0, 0, 1, 2, 4]))):
+    for _ in range(draw(st.sampled_from([0, 1, 2, 4]))):
         model = draw(st.integers(0, rows - 1)) if rows and draw(_CHANCE) < 15 else None
-        likeness = draw(st.sampled_from(["equal", "key", "unique"]))
+        likeness = draw(st.sampled_from(["equal", "key", "unique", "unique"]))
         seeds.append(Seed(model, likeness, _draw_rows(draw, table, False, 1)[0]))
     return tuple(seeds)
