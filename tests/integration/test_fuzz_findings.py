@@ -100,3 +100,14 @@ def test_a_reference_that_only_a_wide_equality_satisfies_is_no_orphan(
     path = write_table(tmp_path / "s.db", "CREATE TABLE t (n, id, boss)", rows[:2])
     (result,) = migrate(database, path, VERIFY="full").result.tables
     assert result.inserted == 2
+
+
+@pytest.mark.parametrize("key", ["", " PRIMARY KEY"])
+def test_an_empty_text_that_is_null_for_bytes_is_verified_as_null(
+    database: Database, tmp_path: Path, key: str
+) -> None:
+    database.execute(f"CREATE TABLE t (id int{key}, a bytea)")
+    rows = [(1, ""), (2, b""), (3, "b"), (4, None)]
+    path = write_table(tmp_path / "s.db", "CREATE TABLE t (id, a)", rows)
+    migrate(database, path, VERIFY="full", mapping='[tables.t.columns]\na = { empty = "null" }')
+    assert database.execute("SELECT * FROM t ORDER BY 1") == [(1, None), (2, b""), (3, b"b"), (4, None)]

@@ -158,7 +158,8 @@ def read_cell(source: SourceDatabase, column: ColumnPlan, faces: FaceMaker) -> s
             other = f"unhex(substr({other}, 3))"
         return f"CASE WHEN {column.redirect} IS {text} THEN {cell} ELSE {other} END"
     if column.conversion.kind == "bytea" and source.encoding == "utf-8":
-        return f"CASE typeof({cell}) WHEN 'text' THEN CAST({cell} AS BLOB) ELSE {cell} END"
+        empty = f" AND {cell} <> ''" if column.conversion.is_empty_null else ""  # which stays text: a NULL
+        return f"CASE WHEN typeof({cell}) = 'text'{empty} THEN CAST({cell} AS BLOB) ELSE {cell} END"
     if column.conversion.kind == "text":
         return f"CASE typeof({cell}) WHEN 'real' THEN CAST({cell} AS TEXT) ELSE {cell} END"
     return cell
