@@ -69,9 +69,19 @@ def _foretell_structure(case: Case, cells: Sequence[Sequence[Row]], expected: Ex
         if any(default == "?" for _, _, default in table.extras) and not case.is_mapped:
             culprit = Culprit(table.source, None, "nothing fills a column")
             (expected.refusals if found else expected.doubts).append(culprit)
-        for position, column in enumerate(table.columns):
-            if is_temporal(column) and len(find_units(column, (row[position] for row in found))) > 1:
+        units = [
+            find_units(column, (row[position] for row in found)) if is_temporal(column) else set()
+            for position, column in enumerate(table.columns)
+        ]
+        for column, seen in zip(table.columns, units, strict=True):
+            if len(seen) > 1:
                 expected.refusals.append(Culprit(table.source, column.source, "two units"))
+        if {"julian"} in units:  # a zero beside Julian days may be none of them, and no other unit either
+            expected.doubts += [
+                Culprit(table.source, column.source, "a zero of no unit")
+                for position, column in enumerate(table.columns)
+                if is_temporal(column) and not units[position] and any(row[position] == 0 for row in found)
+            ]
 
 
 def _foretell_losses(case: Case, expected: Expectation, standing: Sequence[Standing]) -> list[set[int]]:
