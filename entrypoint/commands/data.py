@@ -155,7 +155,7 @@ def _dry_run(
     if plan.refusals:
         if as_json:
             log_refusals(plan.refusals)
-        raise PlanRefusedError(plan.refusals, where=str(path), document=document)
+        raise PlanRefusedError(plan.refusals, where=str(path), document=document, is_listed=True)
     return 0
 
 

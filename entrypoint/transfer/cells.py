@@ -113,23 +113,29 @@ def read_examples(
     """
     cells = key_cells(table)
     parts = [part for cell in cells.values() for part in (f"typeof({cell})", raw_cell(cell))]
+    rowid = (_find_rowid_name(table) if table.has_rowid and table.key else None) or "NULL"
     rows = source.connection.execute(
-        f"SELECT {', '.join([*parts, *expressions]) or '1'} FROM {quote(table.name)} WHERE {condition}"
-        f" LIMIT {KEYS_SHOWN}"
+        f"SELECT {rowid}, {', '.join([*parts, *expressions]) or '1'} FROM {quote(table.name)}"
+        f" WHERE {condition} LIMIT {KEYS_SHOWN}"
     ).fetchall()
-    if not cells or not rows:
-        return (), rows[0] if rows else ()
-    keys = tuple(
-        show_key(
-            cells,
-            (
-                show_value(row[2 * i + 1], is_text=row[2 * i] == "text", encoding=source.encoding)
-                for i in range(len(cells))
-            ),
-        )
-        for row in rows
+    if not rows:
+        return (), ()
+    keys = tuple(_name_row(source, tuple(cells), row) for row in rows) if cells else ()
+    return keys, tuple(rows[0][1 + len(parts) :])
+
+
+def _name_row(source: SourceDatabase, names: tuple[str, ...], row: tuple[Cell, ...]) -> str:
+    """Return a row's key from rowid, then class and raw cell of each part of the key."""
+    classes, raw = row[1 : 2 * len(names) + 1 : 2], row[2 : 2 * len(names) + 1 : 2]
+    shown = show_key(
+        names,
+        (
+            show_value(cell, is_text=storage_class == "text", encoding=source.encoding)
+            for storage_class, cell in zip(classes, raw, strict=True)
+        ),
     )
-    return keys, tuple(rows[0][len(parts) :])
+    # SQLite allows NULL in a primary key, which then names no row.
+    return f"{shown} (rowid {row[0]})" if "null" in classes and isinstance(row[0], int) else shown
 
 
 def find_row_identity(table: SourceTable) -> tuple[str, ...]:

@@ -40,9 +40,17 @@ class PlanRefusedError(SourceRefusedError):
         refusals: all of it.
         where: the source.
         document: the whole plan.
+        is_listed: the reader has them all before his eyes.
     """
 
-    def __init__(self, refusals: tuple[Refusal, ...], *, where: str, document: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        refusals: tuple[Refusal, ...],
+        *,
+        where: str,
+        document: dict[str, Any],
+        is_listed: bool = False,
+    ) -> None:
         first = refusals[0]
         place = first.table + (f".{first.column}" if first.column else "")
         rest = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
@@ -50,7 +58,8 @@ class PlanRefusedError(SourceRefusedError):
         super().__init__(
             f"{len(refusals)} refusal(s): {place}: {first.reason}{rest}",
             where=where,
-            remedy="see them all with `entrypoint migrate --dry-run`, correct the source or the mapping file"
+            remedy=("" if is_listed else "see them all with `entrypoint migrate --dry-run`, ")
+            + "correct the source or the mapping file"
             + hint,
         )
         self.refusals = refusals

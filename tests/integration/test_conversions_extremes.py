@@ -159,6 +159,7 @@ def test_two_units_are_refused_with_the_line_that_settles_it(database: Database,
     (found,) = find_refusals(database, path)
     assert (found.column, found.count, found.keys, found.value) == ("v", 2, ("id=1", "id=2"), "1700000000")
     assert "two units" in found.reason
+    assert found.reason.endswith("; correct those in seconds first: id=1")
     assert 'unit = "ms"' in found.remedy
     migrate(database, path, mapping='[tables.t.columns]\nv = { unit = "ms" }')
     assert database.execute("SELECT count(*) FROM t") == [(3,)]

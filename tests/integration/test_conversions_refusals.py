@@ -269,3 +269,14 @@ def test_blanks_are_not_empty_whatever_the_collation(database: Database, tmp_pat
     mapping = '[tables.t.columns]\nv = { empty = "null" }\nw = { empty = "null" }\n'
     migrate(database, path, mapping=mapping)
     assert database.execute("SELECT * FROM t ORDER BY id") == [(1, None, None), (2, None, "  "), (3, 7, None)]
+
+
+def test_a_row_without_a_key_is_named_by_its_rowid(database: Database, tmp_path: Path) -> None:
+    """SQLite allows NULL in a primary key that is no rowid."""
+    database.execute("CREATE TABLE t (id text PRIMARY KEY, n int)")
+    path = write_table(
+        tmp_path / "s.db", "CREATE TABLE t (id TEXT PRIMARY KEY, n)", [("a", 1), (None, 2), (None, "x")]
+    )
+    nulls, words = sorted(find_refusals(database, path), key=lambda refusal: str(refusal.column))
+    assert nulls.keys == ("id=NULL (rowid 2)", "id=NULL (rowid 3)")
+    assert words.keys == ("id=NULL (rowid 3)",)

@@ -186,6 +186,8 @@ def test_a_collision_on_another_unique_key(place: Place) -> None:
     assert event["rows"] == 1
     assert "for which" in event["keys"]
     assert "correct" in event["remedy"]
+    assert "no foreign key leads here" in event["meaning"]
+    assert event["referring"] == []
     assert place.rows("SELECT id, email FROM users") == [(1, "admin@example.org")]
 
 
@@ -207,6 +209,25 @@ def test_preserved_rows_are_warned_of_with_their_keys(place: Place) -> None:
         1,
         "id=1",
     )
+
+
+def test_preserved_rows_that_hardly_are_the_same_thing(place: Place) -> None:
+    place.write_schema(
+        "CREATE TABLE users (id int PRIMARY KEY, mail text UNIQUE, name text);"
+        "CREATE TABLE notes (id int PRIMARY KEY, user_id int REFERENCES users);"
+        "INSERT INTO users VALUES (1, 'new@example.org', 'x'), (2, 'b@example.org', 'x')"
+    )
+    place.write_source(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT, name TEXT);"
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, user_id INTEGER);"
+        "INSERT INTO users VALUES (1, 'old@example.org', 'a'), (2, 'b@example.org', 'b');"
+        "INSERT INTO notes VALUES (1, 1)"
+    )
+    ended = place.run()
+    ended.succeeded()
+    (warning,) = ended.find("rows_preserved")
+    assert (warning["rows"], warning["other_things"]) == (2, 1)
+    assert warning["referring"] == ["notes (user_id)"]
 
 
 def test_rows_that_exchange_their_unique_values(place: Place) -> None:

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from entrypoint.model import ColumnPlan, TablePlan
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.cells import ask_rows, column_cell
+from entrypoint.transfer.cells import ask_rows, column_cell, read_keys
 from entrypoint.transfer.conversions import TEMPORAL_KINDS
 from entrypoint.transfer.conversions.units import (
+    UNIT_NAMES,
     WINDOWS,
     NumberFacts,
     Sibling,
@@ -45,7 +46,7 @@ def infer_units(source: SourceDatabase, table: TablePlan, *, timezone: str) -> T
         name = column.target.name
         conversion = replace(column.conversion, timezone=timezone)
         if name in facts and facts[name].count:
-            unit, evidence = _judge(column, facts[name], siblings)
+            unit, evidence = _judge(source, table, column, facts[name], siblings)
             conversion = replace(conversion, unit=unit, evidence=evidence, is_unit_inferred=unit is not None)
         planned[name] = replace(column, conversion=conversion)
     return replace(table, columns=tuple(planned.get(column.target.name, column) for column in table.columns))
@@ -105,7 +106,13 @@ def _find_siblings(temporal: list[ColumnPlan], facts: dict[str, NumberFacts]) ->
     return tuple(siblings)
 
 
-def _judge(column: ColumnPlan, facts: NumberFacts, siblings: tuple[Sibling, ...]) -> tuple[str | None, str]:
+def _judge(
+    source: SourceDatabase,
+    table: TablePlan,
+    column: ColumnPlan,
+    facts: NumberFacts,
+    siblings: tuple[Sibling, ...],
+) -> tuple[str | None, str]:
     assert column.source is not None
     # What other columns count from an epoch, a time of day may count from midnight.
     is_clock = column.conversion.kind == "time"
@@ -116,7 +123,13 @@ def _judge(column: ColumnPlan, facts: NumberFacts, siblings: tuple[Sibling, ...]
             siblings=() if is_clock else siblings,
         )
     except UnitUnknownError as error:
-        return None, str(error)
+        if error.strays is None:
+            return None, str(error)
+        lowest, highest = WINDOWS[error.strays]
+        keys = read_keys(source, table.source, f"{column_cell(column)} BETWEEN {lowest} AND {highest}")
+        found = facts.in_window[error.strays]
+        rows = "; ".join([*keys, *(["…"] if found > len(keys) else [])])
+        return None, f"{error}; correct those in {UNIT_NAMES[error.strays]} first: {rows}"
 
 
 def _read_number_facts(

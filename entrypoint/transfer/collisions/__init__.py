@@ -37,6 +37,8 @@ from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.load.merge import ConflictPolicy
 from entrypoint.transfer.refusals.findings import Findings
 
+_NOTHING_FOLLOWS = "no foreign key leads here, so that what names the others' keys otherwise still does: "
+
 
 def settle_collisions(
     source: SourceDatabase,
@@ -77,8 +79,9 @@ def settle_collisions(
             settled[name] = replace(left_out, stand_ins=shown)
             findings.notes.append(
                 f"{table.source.name}: {len(found.keys)} row(s) stand in PostgreSQL under another key "
-                f"({'; '.join(found.names)}); those are kept, and what refers to the others follows them: "
-                f"{'; '.join(shown)}"
+                f"({'; '.join(found.names)}); those are kept, and "
+                + ("what refers to the others follows them: " if referring else _NOTHING_FOLLOWS)
+                + "; ".join(shown)
             )
         if found.preserved:
             findings.notes.append(

@@ -101,7 +101,15 @@ class Sibling:
 
 
 class UnitUnknownError(ValueError):
-    """The column's numbers do not tell one unit; the message says why."""
+    """The column's numbers do not tell one unit; the message says why.
+
+    Args:
+        strays: of two units, the one that fewer numbers are in.
+    """
+
+    def __init__(self, message: str, *, strays: str | None = None) -> None:
+        super().__init__(message)
+        self.strays = strays
 
 
 def read_values(facts: NumberFacts) -> tuple[str, str] | None:
@@ -113,7 +121,10 @@ def read_values(facts: NumberFacts) -> tuple[str, str] | None:
     found = {unit: count for unit, count in facts.in_window.items() if count}
     if len(found) > 1:
         parts = " and ".join(f"{count} in {UNIT_NAMES[unit]}" for unit, count in found.items())
-        raise UnitUnknownError(f"numbers of two units in one column ({parts}; {facts.extent})")
+        raise UnitUnknownError(
+            f"numbers of two units in one column ({parts}; {facts.extent})",
+            strays=min(found, key=lambda unit: found[unit]),
+        )
     for unit, count in found.items():
         return unit, (
             f"{UNIT_NAMES[unit]}: {count} of {facts.count} value(s) from {facts.extent} lie in 1980 to 2100"

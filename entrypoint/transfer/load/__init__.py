@@ -75,7 +75,8 @@ def load_rows(
         stack.enter_context(hold_reactions(connection, targets, is_updating=is_updating))
         stack.enter_context(defer_foreign_keys(connection, targets, list_deferred(plan, on_conflict)))
         for table in plan.tables:
-            result = _load_table(connection, source, table, faces, on_conflict, progress)
+            referring = _name_referring(plan, table)
+            result = _load_table(connection, source, table, faces, on_conflict, progress, referring)
             _log_table(result)
             results.append(result)
     return LoadResult(tables=tuple(results), seconds=time.monotonic() - started)
@@ -102,6 +103,16 @@ def list_deferred(plan: Plan, on_conflict: ConflictPolicy) -> tuple[tuple[str, s
     return plan.deferred + own
 
 
+def _name_referring(plan: Plan, table: TablePlan) -> tuple[str, ...]:
+    """Return the foreign keys that lead to a table, `messages (user_id)`, for the reader."""
+    return tuple(
+        f"{child.source.name} ({', '.join(key.columns)})"
+        for child in plan.tables
+        for key in child.target.foreign_keys
+        if key.references == table.target.qualified_name
+    )
+
+
 def _lock_tables(connection: psycopg.Connection[Any], plan: Plan) -> None:
     """Keep other writers out until the commit, so that what is counted stays true; readers go on."""
     targets = [table.target for table in plan.tables if table.rows_taken or table.target.is_lockable]
@@ -116,6 +127,7 @@ def _load_table(
     faces: FaceMaker,
     on_conflict: ConflictPolicy,
     progress: Progress,
+    referring: tuple[str, ...],
 ) -> TableResult:
     started = time.monotonic()
     target = sql.Identifier(table.target.schema, table.target.name)
@@ -136,7 +148,12 @@ def _load_table(
             rows=table.stood_for,
             keys="; ".join(table.stand_ins),
             meaning="PostgreSQL holds other rows under another unique key of theirs; those were kept, and "
-            "what refers to the source's follows them",
+            + (
+                "what refers to the source's follows them"
+                if referring
+                else "no foreign key leads here: what names the source's keys otherwise still does"
+            ),
+            referring=list(referring),
             remedy="compare the two rows, and correct PostgreSQL's where the source's should have stayed",
         )
     standing = count_rows(connection, table.target)
@@ -146,7 +163,7 @@ def _load_table(
         copy_into(target)
         inserted, unchanged, preserved, overwritten = table.rows_taken, 0, 0, 0
     else:
-        counts = merge_rows(connection, table, copy_into, on_conflict=on_conflict)
+        counts = merge_rows(connection, table, copy_into, on_conflict=on_conflict, referring=referring)
         inserted, unchanged, preserved, overwritten = counts
     return TableResult(
         table=table.source.name,

@@ -44,6 +44,7 @@ def merge_rows(
     copy_into: Callable[[sql.Identifier], None],
     *,
     on_conflict: ConflictPolicy,
+    referring: tuple[str, ...],
 ) -> tuple[int, int, int, int]:
     """Merge one table's rows and return (inserted, unchanged, preserved, overwritten).
 
@@ -52,6 +53,7 @@ def merge_rows(
         table: its plan.
         copy_into: copies the source's rows into the table it is given.
         on_conflict: what to do about a row whose key stands with other values.
+        referring: the foreign keys that lead to the table, for the reader.
     """
     connection.execute(
         sql.SQL(
@@ -60,22 +62,26 @@ def merge_rows(
     )
     copy_into(_STAGING)
     connection.execute("ANALYZE pg_temp.entrypoint_staging")
-    counts = (
-        _merge_by_key(connection, table, on_conflict) if table.key else _merge_multiset(connection, table)
-    )
+    if table.key:
+        counts = _merge_by_key(connection, table, on_conflict, referring)
+    else:
+        counts = _merge_multiset(connection, table)
     connection.execute("DROP TABLE pg_temp.entrypoint_staging")
     return counts
 
 
 def _merge_by_key(
-    connection: psycopg.Connection[Any], table: TablePlan, on_conflict: ConflictPolicy
+    connection: psycopg.Connection[Any],
+    table: TablePlan,
+    on_conflict: ConflictPolicy,
+    referring: tuple[str, ...],
 ) -> tuple[int, int, int, int]:
     _refuse_doubled_keys(connection, table)
     differing = _count_differing(connection, table)
     if differing and on_conflict == "fail":
         _refuse_conflicts(connection, table, differing)
     if differing and on_conflict == "preserve":
-        _warn_of_preserved(connection, table, differing)
+        _warn_of_preserved(connection, table, differing, referring)
     overwritten = _overwrite(connection, table) if differing and on_conflict == "overwrite" else 0
     inserted = connection.execute(
         sql.SQL(
@@ -107,16 +113,43 @@ def _refuse_doubled_keys(connection: psycopg.Connection[Any], table: TablePlan) 
         )
 
 
-def _warn_of_preserved(connection: psycopg.Connection[Any], table: TablePlan, count: int) -> None:
-    """Say which rows of the source give way: whoever expects them has to know."""
+def _warn_of_preserved(
+    connection: psycopg.Connection[Any], table: TablePlan, count: int, referring: tuple[str, ...]
+) -> None:
+    """Say which rows of the source give way: whoever expects them has to know, and what refers to them."""
     log.get_logger().warning(
         "rows_preserved",
         table=table.source.name,
         rows=count,
+        other_things=_count_other_things(connection, table),
         keys=_show_keys(table, _read_differing_keys(connection, table)),
-        meaning="PostgreSQL holds other rows under these keys; they were kept, the source's were left",
+        meaning="PostgreSQL holds other rows under these keys; they were kept, the source's were left; "
+        "other_things counts those that differ in another unique key too, so that they hardly are the same",
+        referring=list(referring),
         remedy="compare them with `entrypoint verify`; ON_CONFLICT=overwrite takes the source's rows instead",
     )
+
+
+def _count_other_things(connection: psycopg.Connection[Any], table: TablePlan) -> int:
+    """Count the standing rows that share the key with an arriving one and no other unique key."""
+    planned = {column.target.name: column for column in table.columns}
+    others = [
+        key.columns
+        for key in table.target.unique_keys
+        if set(key.columns) != set(table.key) and set(key.columns) <= planned.keys()
+    ]
+    if not others:
+        return 0
+    same_others = sql.SQL(" OR ").join(
+        sql.SQL("({})").format(_same_row(tuple(planned[name] for name in names))) for names in others
+    )
+    row = connection.execute(
+        sql.SQL("SELECT count(*) FROM {} s JOIN {} t ON {} WHERE NOT ({})").format(
+            _STAGING, own_rows(table.target), _same_key(table), same_others
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _refuse_conflicts(connection: psycopg.Connection[Any], table: TablePlan, count: int) -> None:
