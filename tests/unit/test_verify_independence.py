@@ -35,9 +35,9 @@ def list_neighbours(module: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("module", ["verify.decode", "verify.documents"])
+@pytest.mark.parametrize("module", ["verify.decode", "verify.documents", "verify.moments"])
 def test_meaning_knows_nothing_of_the_load(module: str) -> None:
-    assert list_neighbours(module) <= {"documents"}
+    assert list_neighbours(module) <= {"documents", "moments"}
 
 
 @pytest.mark.parametrize("module", COMPARING)
