@@ -29,21 +29,24 @@ def settle_collisions(
         for each table the numbers of such rows, with the row that stands.
     """
     left_out: list[dict[int, Row]] = [{} for _ in case.tables]
+    kept: list[dict[int, Row]] = [{} for _ in case.tables]
     originals = [list(found) for found in rows]
     settled: set[int] = set()
     for position in _order_tables(case):
         table = case.tables[position]
         for key in table.foreign_keys:
             if key.parent in settled:
-                _follow(case, position, key, originals, rows, left_out, expected)
+                _follow(case, position, key, originals, rows, kept, expected)
         left_out[position] = _find_collisions(
             table, rows[position], standing[position], case.setting, expected
         )
+        own = _find_own(table, rows[position], standing[position], case.setting)
+        kept[position] = own | left_out[position]
         settled.add(position)
     for position, table in enumerate(case.tables):
         before = list(rows[position])
         for key in table.foreign_keys:
-            _follow(case, position, key, originals, rows, left_out, expected)
+            _follow(case, position, key, originals, rows, kept, expected)
         if before != rows[position] and table.uniques:
             expected.doubts.append(Culprit(table.source, None, "follows in a cycle"))
         if originals[position] != rows[position]:
@@ -71,22 +74,21 @@ def _follow(
     key: ForeignKey,
     originals: list[list[Row]],
     rows: list[list[Row]],
-    left_out: list[dict[int, Row]],
+    kept: list[dict[int, Row]],
     expected: Expectation,
 ) -> None:
-    """Point a table's references at what stands for the rows that are left out."""
+    """Point a table's references at what stands for the rows that are left out or preserved."""
     table, parent = case.tables[position], case.tables[key.parent]
     follow = {}
     for number, (old, new) in enumerate(zip(originals[key.parent], rows[key.parent], strict=True)):
-        kept = left_out[key.parent].get(number)
-        new = new if kept is None else kept
-        if pick(new, key.referenced) != pick(old, key.referenced):
-            follow[compare_key(parent.columns, old, key.referenced)] = (
-                pick(new, key.referenced),
-                kept is None,
-            )
+        there = kept[key.parent].get(number)
+        end = new if there is None else there
+        before = compare_key(parent.columns, old, key.referenced)
+        if before != compare_key(parent.columns, end, key.referenced):
+            follow[before] = pick(end, key.referenced), there is None
     for number, row in enumerate(rows[position]):
-        if None in pick(row, key.columns) or row != originals[position][number]:
+        is_done = pick(row, key.columns) != pick(originals[position][number], key.columns)
+        if None in pick(row, key.columns) or is_done:
             continue
         found = follow.get(compare_key(table.columns, row, key.columns))
         if found is None:
@@ -104,6 +106,15 @@ def _follow(
         shared = {i for other in table.foreign_keys if other is not key for i in other.columns}
         if is_moved or None in new or shared & set(key.columns) or any(a != b for a, b in types):
             expected.doubts.append(Culprit(table.source, None, "what follows is more than a reference"))
+
+
+def _find_own(table: Table, rows: Sequence[Row], standing: Standing, setting: Setting) -> dict[int, Row]:
+    """Return the rows that are preserved, with the row of their key that stands."""
+    if not table.key or setting.on_conflict != "preserve":
+        return {}
+    by_key = {compare_key(table.columns, row, table.key): row for row, _ in standing}
+    keys = [compare_key(table.columns, row, table.key) for row in rows]
+    return {number: by_key[key] for number, key in enumerate(keys) if key in by_key}
 
 
 def _judge_moved(table: Table, rows: Sequence[Row], left_out: dict[int, Row], expected: Expectation) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.fuzz import kinds
+from tests.fuzz.draw_rows import Draw, draw_references, draw_rows, draw_seeds
 from tests.fuzz.kinds import COLUMN_NAMES, KEY_KINDS, LOOSE_KINDS, PLAIN_KINDS, TABLE_NAMES, Kind
 from tests.fuzz.meanings import REFUSED, read_meaning
-from tests.fuzz.model import Case, Check, Column, ForeignKey, Row, Seed, Setting, Table, Unique
-
-Draw = Callable[[st.SearchStrategy[Any]], Any]
+from tests.fuzz.model import Case, Check, Column, ForeignKey, Setting, Table, Unique
 
 _NAMES = st.permutations(range(len(TABLE_NAMES)))
 _COLUMN_ORDER = st.permutations(range(len(COLUMN_NAMES)))
@@ -47,15 +45,22 @@ _WIDTHS = {
 def cases(draw: Draw, *, has_icu: bool) -> Case:
     """Draw a case; `has_icu`: the server has types and collations whose equality is wider than bytes'."""
     key_kinds = (*KEY_KINDS, *LOOSE_KINDS, *LOOSE_KINDS) if has_icu else KEY_KINDS
-    is_mapped = draw(_CHANCE) > 14
+    is_mapped, is_meeting = draw(_CHANCE) > 14, draw(_COIN)
     names = draw(_NAMES)[: draw(st.integers(1, 5))]
     tables = [
-        _draw_table(draw, TABLE_NAMES[name], key_kinds, is_mapped, nth) for nth, name in enumerate(names)
+        _draw_table(draw, TABLE_NAMES[name], key_kinds, is_mapped, is_meeting, nth)
+        for nth, name in enumerate(names)
     ]
     for position in range(len(tables)):
         _draw_foreign_keys(draw, tables, position)
     care = draw(st.sampled_from(["clean", "clean", "clean", "damaged"]))
-    cells = tuple(_draw_rows(draw, table, care == "damaged", draw(st.integers(0, 6))) for table in tables)
+    drawn = [
+        list(draw_rows(draw, table, care == "damaged", draw(st.integers(3 if is_meeting else 0, 6))))
+        for table in tables
+    ]
+    for position in range(len(tables)):
+        draw_references(draw, tables, drawn, position)
+    cells = tuple(tuple(rows) for rows in drawn)
     setting = Setting(
         on_conflict=draw(st.sampled_from(["preserve", "preserve", "overwrite", "fail"])),
         on_reject=draw(st.sampled_from(["fail", "quarantine"])),
@@ -65,7 +70,9 @@ def cases(draw: Draw, *, has_icu: bool) -> Case:
     return Case(
         tables=tuple(tables),
         cells=cells,
-        seeds=tuple(_draw_seeds(draw, table, len(rows)) for table, rows in zip(tables, cells, strict=True)),
+        seeds=tuple(
+            draw_seeds(draw, table, len(rows), is_meeting) for table, rows in zip(tables, cells, strict=True)
+        ),
         care=care,
         setting=setting,
         encoding=draw(st.sampled_from(["UTF-8", "UTF-8", "UTF-16le", "UTF-16be"])),
@@ -85,7 +92,12 @@ def cases(draw: Draw, *, has_icu: bool) -> Case:
 
 
 def _draw_table(
-    draw: Draw, names: tuple[str, str], key_kinds: tuple[Kind, ...], is_mapped: bool, position: int
+    draw: Draw,
+    names: tuple[str, str],
+    key_kinds: tuple[Kind, ...],
+    is_mapped: bool,
+    is_meeting: bool,
+    position: int,
 ) -> Table:
     style = draw(_MAPPED_KEY_STYLES if is_mapped else _KEY_STYLES)
     order = [COLUMN_NAMES[i] for i in draw(_COLUMN_ORDER)]
@@ -119,7 +131,7 @@ def _draw_table(
         columns=tuple(columns),
         key=key,
         style=style,
-        uniques=() if partitions else _draw_uniques(draw, style, columns),
+        uniques=() if partitions else _draw_uniques(draw, style, columns, is_meeting),
         checks=_draw_checks(draw, columns),
         foreign_keys=(),
         extras=tuple(extras),
@@ -172,7 +184,7 @@ def _draw_partitions(draw: Draw, style: str, columns: list[Column]) -> str:
     return str(draw(st.sampled_from(choices)))
 
 
-def _draw_uniques(draw: Draw, style: str, columns: list[Column]) -> tuple[Unique, ...]:
+def _draw_uniques(draw: Draw, style: str, columns: list[Column], is_meeting: bool) -> tuple[Unique, ...]:
     """Draw unique indexes beside the key; none of them is one that rows could be matched by instead."""
     is_keyed = style in (*_COUNTING, "plain", "composite", "mapped")
     candidates = [
@@ -182,7 +194,7 @@ def _draw_uniques(draw: Draw, style: str, columns: list[Column]) -> tuple[Unique
         and not (style in (*_COUNTING, "plain", "unique", "alike", "mapped") and position == 0)
     ]
     found: list[Unique] = []
-    while candidates and len(found) < 2 and draw(_CHANCE) < 10:
+    while candidates and len(found) < 2 and draw(_CHANCE) < (15 if is_meeting else 6):
         used = draw(st.lists(st.sampled_from(candidates), min_size=1, max_size=2, unique=True))
         functions = [
             draw(st.sampled_from(["", "lower"]))
@@ -269,33 +281,3 @@ def _vary(draw: Draw, type_name: str) -> str:
     if type_name in _WIDTHS and draw(_CHANCE) < 4:
         return str(draw(st.sampled_from(_WIDTHS[type_name])))
     return type_name
-
-
-# --- rows ----------------------------------------------------------------------------------------
-
-
-def _draw_rows(draw: Draw, table: Table, is_damaged: bool, count: int) -> tuple[Row, ...]:
-    return tuple(
-        tuple(_draw_cell(draw, column, is_damaged=is_damaged) for column in table.columns)
-        for _ in range(count)
-    )
-
-
-def _draw_cell(draw: Draw, column: Column, *, is_damaged: bool) -> Any:
-    chance = draw(st.integers(0, 59))
-    if chance < (2 if column.is_not_null else 8):
-        return None if is_damaged or not column.is_not_null else column.good[0]
-    if is_damaged and chance > 57 and column.bad:
-        return column.bad[chance % len(column.bad)]
-    if column.is_empty_null and chance > 50:
-        return ""
-    return column.good[chance % len(column.good)]
-
-
-def _draw_seeds(draw: Draw, table: Table, rows: int) -> tuple[Seed, ...]:
-    seeds = []
-    for _ in range(draw(st.sampled_from([0, 1, 2, 4]))):
-        model = draw(st.integers(0, rows - 1)) if rows and draw(_CHANCE) < 15 else None
-        likeness = draw(st.sampled_from(["equal", "key", "unique", "unique"]))
-        seeds.append(Seed(model, likeness, _draw_rows(draw, table, False, 1)[0]))
-    return tuple(seeds)
