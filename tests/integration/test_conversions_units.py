@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from entrypoint.model import Refusal
 from entrypoint.transfer.dry_run import plan_source
 from tests.loading import find_refusals, make_settings, migrate, write_table
 from tests.servers import Database
+
+pytestmark = pytest.mark.newest_server
+
 
 NOON_S = 1700000000
 

@@ -8,6 +8,9 @@ import pytest
 
 from tests.places import Place
 
+pytestmark = pytest.mark.newest_server
+
+
 TARGET = "CREATE TABLE jobs (id int PRIMARY KEY, took interval)"
 DJANGO = (
     "CREATE TABLE django_migrations (id INTEGER PRIMARY KEY, app TEXT, name TEXT, applied TEXT);"

@@ -12,6 +12,8 @@ from entrypoint.settings import load_settings
 from entrypoint.transfer.dry_run import plan_source
 from tests.servers import Database
 
+pytestmark = pytest.mark.newest_server
+
 
 def find_refusals(database: Database, path: Path) -> tuple[Refusal, ...]:
     settings = load_settings({"DATABASE_URL": database.url}, {})

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.places import Place
+
+pytestmark = pytest.mark.newest_server
+
 
 TYPES = (
     "boolean", "smallint", "bigint", "numeric(4,2)", "real", "text", "varchar(3)", "bytea", "uuid", "json",

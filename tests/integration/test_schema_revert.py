@@ -16,6 +16,9 @@ from entrypoint.schema.migration import AppliedMigration, Migration, parse_versi
 from entrypoint.schema.state import compare, list_status, read_state
 from tests.servers import Database, Server
 
+pytestmark = pytest.mark.newest_server
+
+
 LEDGER = "entry point"  # a name that has to be quoted
 
 

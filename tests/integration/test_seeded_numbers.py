@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.places import Place
+
+pytestmark = pytest.mark.newest_server
+
 
 TARGET = """
 CREATE TABLE kinds (id serial PRIMARY KEY, app text NOT NULL, model text NOT NULL, UNIQUE (app, model));

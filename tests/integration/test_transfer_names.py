@@ -11,6 +11,8 @@ import pytest
 
 from tests.places import Place, read_source
 
+pytestmark = pytest.mark.newest_server
+
 
 def plan(place: Place, *, code: int = 0, **variables: str) -> dict[str, Any]:
     """Return the document of a dry run."""

@@ -7,6 +7,8 @@ import pytest
 from tests.integration.test_transfer_names import plan, prepare
 from tests.places import Place
 
+pytestmark = pytest.mark.newest_server
+
 
 def test_tables_that_only_a_view_or_a_virtual_table_fits(place: Place) -> None:
     prepare(
