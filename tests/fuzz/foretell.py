@@ -23,6 +23,10 @@ from tests.fuzz.rows import (
 )
 
 
+_KEPT = "which of them is kept"
+_MEETING = ("collides with a row that stands", "conflicts")
+
+
 def foretell(case: Case, cells: Sequence[Sequence[Row]], standing: Sequence[Standing]) -> Expectation:
     """Return what must happen.
 
@@ -47,6 +51,9 @@ def foretell(case: Case, cells: Sequence[Sequence[Row]], standing: Sequence[Stan
         outcome.rejects = [cells[position][number] for number in sorted(lost[position])]
         expected.tables.append(outcome)
     _check_constraints(case, expected)
+    if any(doubt.why == _KEPT for doubt in expected.doubts):  # what meets PostgreSQL's rows depends on it
+        expected.late += [culprit for culprit in expected.refusals if culprit.why in _MEETING]
+        expected.refusals = [culprit for culprit in expected.refusals if culprit.why not in _MEETING]
     culprits = [*expected.refusals, *expected.late, *expected.doubts]
     expected.events |= {culprit.why for culprit in culprits}
     expected.events |= {"rows left aside"} if any(outcome.rejects for outcome in expected.tables) else set()
@@ -107,7 +114,7 @@ def _foretell_losses(case: Case, expected: Expectation, standing: Sequence[Stand
         if twins := find_doubles(table, rows, gone):
             reasons.append(Culprit(table.source, None, "rows that collide with each other", len(twins)))
             if case.setting.on_reject == "quarantine":
-                expected.doubts.append(Culprit(table.source, None, "which of them is kept"))
+                expected.doubts.append(Culprit(table.source, None, _KEPT))
             gone.update(twins)
     planned = [[row for row, _ in found] for found in standing]
     orphans = find_orphans(case.tables, expected.rows, planned, lost)
