@@ -22,7 +22,6 @@ from tests.fuzz.rows import (
     refers,
 )
 
-
 _KEPT = "which of them is kept"
 _MEETING = ("collides with a row that stands", "conflicts")
 
