@@ -35,6 +35,11 @@ def fit_document(connection: psycopg.Connection[Any], value: object) -> Jsonb:
     return Jsonb(value) if holds_any_text(connection) else Jsonb(value, dumps=_print_ascii)
 
 
+def spell_document(connection: psycopg.Connection[Any], value: object) -> object:
+    """Return a document of texts, whole numbers and NULLs as it is read back after `fit_document`."""
+    return value if holds_any_text(connection) else json.loads(_print_ascii(value))
+
+
 def _print_ascii(value: object) -> str:
     return _ESCAPE.sub(_double_backslash, json.dumps(value))
 

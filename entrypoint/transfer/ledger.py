@@ -70,7 +70,7 @@ class Account:
     """What a committed data migration did about one source's rows.
 
     Attributes:
-        preserved: by source table, the rows for which PostgreSQL's own were kept.
+        preserved: by source table that it had, the rows for which PostgreSQL's own were kept.
     """
 
     id: int
@@ -85,16 +85,25 @@ def read_accounts(
     return tuple(Account(id=run_id, preserved=preserved) for run_id, preserved in rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A row that was quarantined, as it was stored."""
+
+    key: str
+    cells: dict[str, Any]
+    long_cells: bytes | None
+
+
 def read_rejects(
-    connection: psycopg.Connection[Any], schema: str, runs: tuple[Account, ...], table: str
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of a source table that were quarantined then: key and cells, as they were stored."""
-    if runs:
-        with connection.cursor(name="entrypoint_rejects") as cursor:
-            yield from cursor.execute(
-                _query("read_rejects", schema),
-                {"runs": [run.id for run in runs], "table": fit_text(connection, table)},
-            )
+    connection: psycopg.Connection[Any], schema: str, account: Account, table: str
+) -> Iterator[Reject]:
+    """Yield the rows of a source table that a migration quarantined."""
+    with connection.cursor(name="entrypoint_rejects") as cursor:
+        found = cursor.execute(
+            _query("read_rejects", schema), {"run": account.id, "table": fit_text(connection, table)}
+        )
+        for key, cells, long_cells in found:
+            yield Reject(key=key, cells=cells, long_cells=long_cells)
 
 
 def read_runs(connection: psycopg.Connection[Any], schema: str, *, limit: int) -> list[dict[str, Any]]:

@@ -34,6 +34,6 @@ WHERE outcome = 'succeeded' AND (source_sha256 = %(sha256)s OR retired_path = %(
 ORDER BY id DESC
 
 -- name: read_rejects
-SELECT source_key, cells
+SELECT source_key, cells, long_cells
 FROM {schema}.rejects
-WHERE run_id = ANY (%(runs)s) AND source_table = %(table)s
+WHERE run_id = %(run)s AND source_table = %(table)s

@@ -1,7 +1,8 @@
 """Compare a source with PostgreSQL at any later time: what `entrypoint verify` says.
 
 Owns what counts as a difference once the application lives on PostgreSQL: rows that it gained do not, rows
-that were quarantined are in the ledger, rows that were preserved differ and are said to. Writes nowhere.
+that the newest migration quarantined and that are still as they were are in the ledger, rows that were
+preserved differ and are said to. Writes nowhere.
 """
 
 from __future__ import annotations
@@ -50,12 +51,17 @@ def verify_source(connection: psycopg.Connection[Any], path: Path, settings: Set
         compared: list[dict[str, Any]] = []
         refusals = list(judged.plan.refusals)
         for planned in judged.plan.tables:
-            cells = ledger.read_rejects(connection, settings.ledger_schema, runs, planned.source.name)
-            kept = judged.rejects.recall(planned, cells) if runs else 0
+            name = planned.source.name
+            # What an earlier run left, a later one may have taken.
+            run = next((run for run in runs if name in run.preserved), None)
+            kept = preserved = 0
+            if run is not None:
+                rejects = ledger.read_rejects(connection, settings.ledger_schema, run, name)
+                kept = judged.rejects.recall(connection, planned, rejects)
+                preserved = run.preserved[name]
             table = _leave_out(planned, judged.rejects)
             if table.rejected > kept:
                 refusals += _list_refusals(judged.plan.quarantined, planned)
-            preserved = sum(run.preserved.get(planned.source.name, 0) for run in runs[:1])
             compared.append(_describe(table, compare_table(sides, table), kept, preserved))
     return {
         "source": unit.spell(path),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.loading import run_on, write_source, write_table
+from tests.places import Place
 from tests.programs import run_program
 from tests.servers import Database
 from tests.unit.test_readme import read_block
@@ -223,3 +224,36 @@ def test_verify_counts_them_afterwards(database: Database, source: Path) -> None
     assert (tables["replies"]["missing"], tables["users"]["quarantined"]) == (1, 4)
     assert {refusal["table"] for refusal in document["refusals"]} == {"users", "posts"}
     assert retired.read_bytes() == before
+
+
+def test_verify_leaves_out_what_the_newest_run_kept_and_nothing_else(place: Place) -> None:
+    """Rows that were repaired and merged since are rows like any other."""
+    place.rows("CREATE TABLE m (id int PRIMARY KEY, i bigint); CREATE TABLE n (i bigint)")
+    place.write_source(
+        "CREATE TABLE m (id INTEGER PRIMARY KEY, i); INSERT INTO m VALUES (1, 1), (2, 'x'), (3, 'y');"
+        "CREATE TABLE n (i); INSERT INTO n VALUES (1), ('x' || hex(zeroblob(20000)))"
+    )
+    place.run(variables={"ON_REJECT": "quarantine"}).succeeded()
+    (retired,) = place.retired()
+    arguments = ("--sqlite-url", str(retired))
+
+    def verify() -> dict[str, tuple[int, int, int]]:
+        tables = json.loads(place.run("verify", "--json", *arguments).stdout)["tables"]
+        return {
+            table["table"]: (table["differing"], table["missing"], table["quarantined"]) for table in tables
+        }
+
+    assert verify() == {"m": (0, 0, 2), "n": (0, 0, 1)}
+    place.write_source(
+        "UPDATE m SET i = 20 WHERE id = 2; UPDATE n SET i = i || '0' WHERE i <> 1", retired.name
+    )
+    assert verify() == {"m": (1, 1, 1), "n": (0, 0, 0)}  # n's is refused, and not as it was kept
+    assert place.run("verify", *arguments).code == 65
+    place.write_source("UPDATE m SET i = 30 WHERE id = 3", retired.name)
+    place.run("migrate", "--yes", "--table", "m", *arguments).succeeded()
+    assert verify()["m"] == (0, 0, 0)
+    place.rows("UPDATE m SET i = 999 WHERE id = 2; DELETE FROM m WHERE id = 3")
+    assert verify()["m"] == (2, 1, 0)
+    assert place.run("verify", *arguments).code == 65
+    place.write_source("UPDATE n SET i = 'x' || hex(zeroblob(20000)) WHERE i <> 1", retired.name)
+    assert verify()["n"] == (0, 0, 1)

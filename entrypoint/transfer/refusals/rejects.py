@@ -7,7 +7,7 @@ ledger: every cell with its storage class and all its bytes. Decides about no ro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,11 @@ from psycopg import sql
 
 from entrypoint.errors import SourceRefusedError
 from entrypoint.model import Refusal, TablePlan
-from entrypoint.postgres.encoding import fit_document, fit_text, holds_any_text
+from entrypoint.postgres.encoding import fit_document, fit_text, holds_any_text, spell_document
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
+from entrypoint.transfer import ledger
 from entrypoint.transfer.cells import find_row_identity, show_key, show_value
 from entrypoint.transfer.conversions import raw_cell
 
@@ -92,40 +93,55 @@ class Rejects:
         assert row is not None
         return int(row[0])
 
-    def recall(self, table: TablePlan, rejects: Iterable[tuple[str, dict[str, Any]]]) -> int:
-        """Mark the rows that the ledger has, and return how many of them the source still holds.
+    def recall(
+        self, connection: psycopg.Connection[Any], table: TablePlan, rejects: Iterable[ledger.Reject]
+    ) -> int:
+        """Mark the rows that the ledger has as they still are, and return how many those are.
 
         Args:
+            connection: to the ledger, whose encoding its documents were fitted to.
             table: that was watched.
-            rejects: key and cells, as they were stored.
+            rejects: as they were stored.
         """
         identity = find_row_identity(table.source)
         if not identity:
             return 0
         marks = self._tables[table.source.name]
-        columns = [quote(name) for name in table.source.key] or list(identity)
+        slots = ", ".join("?" * len(identity))
+        is_any_text = holds_any_text(connection)
+        recalled: set[tuple[Cell, ...]] = set()
         with translate_errors(self._source.path), self._writing():
-            for key, cells in rejects:
-                match = _ROWID_KEY.fullmatch(key)
-                known = [
-                    cells[name] for name in table.source.key if "from" not in cells.get(name, {"from": 0})
-                ]
-                if len(known) < len(table.source.key) or not (known or match):
-                    continue  # the source has other columns by now, or a key is too long to be found by
-                values = [self._restore(cell) for cell in known] or [("?", int(match[1]) if match else 0)]
-                same = " AND ".join(
-                    f"{column} IS {value}" for column, (value, _) in zip(columns, values, strict=True)
-                )
-                self._source.connection.execute(
-                    f"INSERT OR REPLACE INTO {marks} SELECT {', '.join(identity)}, {_KNOWN}"
-                    f" FROM {quote(table.source.name)} WHERE {same}",
-                    tuple(value for _, value in values),
-                )
-        row = self._source.connection.execute(
-            f"SELECT count(*) FROM {marks} WHERE refusal = {_KNOWN}"
-        ).fetchone()
-        assert row is not None
-        return int(row[0])
+            for reject in rejects:
+                for row, document, long in self._find_rows(table, identity, reject, is_any_text):
+                    if (spell_document(connection, document), long) == (reject.cells, reject.long_cells):
+                        self._source.connection.execute(
+                            f"INSERT OR REPLACE INTO {marks} VALUES ({slots}, {_KNOWN})", row
+                        )
+                        recalled.add(row)
+        return len(recalled)
+
+    def _find_rows(
+        self, table: TablePlan, identity: tuple[str, ...], reject: ledger.Reject, is_any_text: bool
+    ) -> list[tuple[tuple[Cell, ...], dict[str, Any], bytes | None]]:
+        """Return the rows with the key of a stored one: identity, and cells as they would be stored now."""
+        match = _ROWID_KEY.fullmatch(reject.key)
+        cells = reject.cells
+        known = [cells[name] for name in table.source.key if "from" not in cells.get(name, {"from": 0})]
+        if len(known) < len(table.source.key) or not (known or match):
+            return []  # the source has other columns by now, or a key is too long to be found by
+        values = [self._restore(cell) for cell in known] or [("?", int(match[1]) if match else 0)]
+        columns = [quote(name) for name in table.source.key] or list(identity)
+        same = " AND ".join(
+            f"{column} IS {value}" for column, (value, _) in zip(columns, values, strict=True)
+        )
+        names = [column.name for column in table.source.columns]
+        rows = self._source.connection.execute(
+            f"SELECT {', '.join([*identity, *_pair_cells(map(quote, names))])}"
+            f" FROM {quote(table.source.name)} WHERE {same}",
+            tuple(value for _, value in values),
+        ).fetchall()
+        width = len(identity)
+        return [(row[:width], *self._describe_row(names, row[width:], is_any_text)) for row in rows]
 
     @staticmethod
     def _restore(cell: dict[str, Any]) -> tuple[str, Cell]:
@@ -189,32 +205,40 @@ class Rejects:
         identity = find_row_identity(table.source)
         names = [column.name for column in table.source.columns]
         keys = tuple(quote(name) for name in table.source.key) or identity
-        parts = [
-            part
-            for cell in (*(f"s.{cell}" for cell in keys), *(f"s.{quote(name)}" for name in names))
-            for part in (f"typeof({cell})", raw_cell(cell))
-        ]
+        parts = _pair_cells(f"s.{cell}" for cell in (*keys, *map(quote, names)))
         matches = " AND ".join(f"s.{cell} IS r.k{position}" for position, cell in enumerate(identity))
         rows = self._source.connection.execute(
             f"SELECT r.refusal, {', '.join(parts)} FROM {quote(table.source.name)} s"
             f" JOIN {self._tables[table.source.name]} r ON {matches}"
         )
         for refusal, *cells in rows:
-            pairs = list(zip(cells[::2], cells[1::2], strict=True))
             key = show_key(
                 table.source.key or ("rowid",),
                 (
                     show_value(raw, is_text=kind == "text", encoding=self._source.encoding)
-                    for kind, raw in pairs
+                    for kind, raw in zip(cells[::2], cells[1::2], strict=True)
                 ),
             )
             reason = self._refusals[int(refusal)]
-            long: list[bytes] = []
-            document = {
-                name: self._describe_cell(str(kind), raw, long, is_any_text)
-                for name, (kind, raw) in zip(names, pairs[len(keys) :], strict=True)
-            }
-            yield key, reason.column, reason.reason, document, b"".join(long) or None
+            document, long = self._describe_row(names, cells[2 * len(keys) :], is_any_text)
+            yield key, reason.column, reason.reason, document, long
+
+    def _describe_row(
+        self, names: list[str], cells: Sequence[Cell], is_any_text: bool
+    ) -> tuple[dict[str, Any], bytes | None]:
+        """Return a row as it is stored: the document, and its long cells.
+
+        Args:
+            names: of its columns.
+            cells: storage class and raw value of each.
+            is_any_text: the ledger can hold every character.
+        """
+        long: list[bytes] = []
+        document = {
+            name: self._describe_cell(str(kind), raw, long, is_any_text)
+            for name, kind, raw in zip(names, cells[::2], cells[1::2], strict=True)
+        }
+        return document, b"".join(long) or None
 
     def _describe_cell(
         self, storage_class: str, raw: Cell, long: list[bytes], is_any_text: bool
@@ -238,3 +262,8 @@ class Rejects:
         if isinstance(raw, float):
             return {"class": storage_class, "value": repr(raw)}
         return {"class": storage_class, "value": raw}
+
+
+def _pair_cells(cells: Iterable[str]) -> list[str]:
+    """Return the SQL of each cell's storage class and raw value."""
+    return [part for cell in cells for part in (f"typeof({cell})", raw_cell(cell))]
