@@ -35,7 +35,7 @@ from entrypoint.progress import choose_reporter
 from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
 from entrypoint.transfer import sources
-from entrypoint.transfer.discover import find_named
+from entrypoint.transfer.discover import find_named, parse_sqlite_url
 from entrypoint.transfer.dry_run import plan_source
 from entrypoint.transfer.examine import PlanRefusedError
 from entrypoint.transfer.report import log_refusals
@@ -103,9 +103,12 @@ def verify(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _find_migrated(connection: psycopg.Connection[Any], settings: Settings) -> Path:
     """Return the source that is named, else the one that was migrated last, wherever it lies now."""
+    successes = bootstrap.read_successes(connection, settings)
     if settings.sqlite_url is not None:
-        return find_named(settings.sqlite_url)
-    for success in bootstrap.read_successes(connection, settings):
+        named = parse_sqlite_url(settings.sqlite_url)
+        retired = (s.retired_path for s in successes if s.path == named.resolve() and not named.exists())
+        return next((path for path in retired if path), None) or find_named(settings.sqlite_url)
+    for success in successes:
         path = success.retired_path or success.path
         if path.exists():
             return path

@@ -73,7 +73,7 @@ def _refuse(connection: psycopg.Connection[Any], statements: Iterable[str]) -> N
         raise NotPermittedError(
             f"role {connection.info.user} lacks what the migration needs",
             where="PostgreSQL",
-            remedy=f"run as the owner or a superuser: {'; '.join(missing)}",
+            remedy=f"run as a superuser, or as the owner where it may: {'; '.join(missing)}",
         )
 
 

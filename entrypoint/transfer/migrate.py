@@ -139,7 +139,7 @@ def migrate_source(
                 where=f"{settings.ledger_schema}.rejects",
                 run=run_id,
             )
-        advance_sequences(connection, judged.plan.tables)
+        advance_sequences(connection, judged.plan.tables, source, judged.faces)
         before_commit()
     return Migrated(run_id=run_id, plan=judged.plan, result=result, document=document)
 

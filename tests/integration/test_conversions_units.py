@@ -49,7 +49,7 @@ def test_columns_help_each_other(database: Database, tmp_path: Path) -> None:
     names = "made timestamptz, gone timestamptz, seen timestamp, day date, clock time, never timestamptz"
     database.execute(f"CREATE TABLE t (id int PRIMARY KEY, {names})")
     ddl = "CREATE TABLE t (id INTEGER PRIMARY KEY, made, gone, seen TIMESTAMP_S, day, clock TIME_MS, never)"
-    rows = [(1, NOON_S * 1000, 5000, 60, 86400000, 3723000, 0), (2, None, 0, None, None, None, 0)]
+    rows = [(1, NOON_S * 1000, 5000, 60, 34560000000, 3723000, 0), (2, None, 0, None, None, None, 0)]
     path = write_table(tmp_path / "s.db", ddl, rows)
     with database.connect() as connection:
         plan, _ = plan_source(connection, path, make_settings(database))
@@ -67,7 +67,7 @@ def test_columns_help_each_other(database: Database, tmp_path: Path) -> None:
         ),
         "gone": ("ms", f"milliseconds: {others}0 to 5000, do not tell it themselves"),
         "seen": ("ms", f"milliseconds: {others}60 to 60, do not tell it themselves"),
-        "day": ("ms", f"milliseconds: {others}86400000 to 86400000, do not tell it themselves"),
+        "day": ("ms", f"milliseconds: {others}34560000000 to 34560000000, do not tell it themselves"),
         "clock": (
             "ms",
             "milliseconds: the declared type TIME_MS names it; the values, 3723000 to 3723000, do not tell "
@@ -78,7 +78,7 @@ def test_columns_help_each_other(database: Database, tmp_path: Path) -> None:
     migrate(database, path, VERIFY="full")
     assert database.execute(
         "SELECT (gone AT TIME ZONE 'UTC')::text, seen::text, day::text, clock::text FROM t WHERE id = 1"
-    ) == [("1970-01-01 00:00:05", "1970-01-01 00:00:00.06", "1970-01-02", "01:02:03")]
+    ) == [("1970-01-01 00:00:05", "1970-01-01 00:00:00.06", "1971-02-05", "01:02:03")]
 
 
 def test_a_time_of_day_does_not_follow_other_columns(database: Database, tmp_path: Path) -> None:

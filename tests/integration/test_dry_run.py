@@ -198,3 +198,15 @@ def test_a_large_plan_is_told_in_few_lines(place: Place) -> None:
     assert max(map(len, text.splitlines())) < 400
     document = read_document(place, 0)
     assert sum(len(table["columns"]) for table in document["tables"]) == 146 * 10
+
+
+def test_a_column_that_postgresql_computes_is_noted_where_the_source_has_its_own(place: Place) -> None:
+    place.write_schema(
+        "CREATE TABLE g (id int PRIMARY KEY, a int, tot int GENERATED ALWAYS AS (a * 2) STORED)"
+    )
+    place.write_source(
+        "CREATE TABLE g (id INTEGER PRIMARY KEY, a INT, tot INT); INSERT INTO g VALUES (1, 2, 99)"
+    )
+    ended = place.run()
+    ended.succeeded()
+    assert any("g.tot: PostgreSQL computes tot" in event["note"] for event in ended.find("plan_noted"))

@@ -176,10 +176,11 @@ def test_stopped_at_any_moment(prepared: Place, delay_ms: int) -> None:
 def test_a_lock_of_another_session_runs_into_the_time_out(prepared: Place) -> None:
     files = prepared.hash_files()
     with prepared.database.connect() as other:
-        other.execute("BEGIN; LOCK TABLE books IN ACCESS EXCLUSIVE MODE")
+        other.execute("BEGIN; LOCK TABLE books IN SHARE MODE")
         line = prepared.run(variables={"MIGRATION_TIMEOUT": "1"}).failed_with(124)
         other.execute("ROLLBACK")
-    assert line == "the data migration did not end within 1 s and was rolled back; raise MIGRATION_TIMEOUT"
+    assert "books" in line
+    assert "stop" in line
     has_ended_everywhere(prepared)
     assert prepared.hash_files() == files
     assert_untouched(prepared)

@@ -54,7 +54,7 @@ class Guest:
 
     def follow(self, line: str) -> list[str]:
         """Run the statements that a refusal names, and return them without the role's name."""
-        _, _, listed = line.partition("run as the owner or a superuser: ")
+        _, _, listed = line.partition("run as a superuser, or as the owner where it may: ")
         statements = listed.split("; ")
         assert listed, line
         for statement in statements:

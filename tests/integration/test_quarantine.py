@@ -257,3 +257,18 @@ def test_verify_leaves_out_what_the_newest_run_kept_and_nothing_else(place: Plac
     assert place.run("verify", *arguments).code == 65
     place.write_source("UPDATE n SET i = 'x' || hex(zeroblob(20000)) WHERE i <> 1", retired.name)
     assert verify()["n"] == (0, 0, 1)
+
+
+def test_ids_of_rows_that_are_left_aside_are_not_given_out(place: Place) -> None:
+    """They come back under their ids once they are corrected."""
+    place.write_schema(
+        "CREATE TABLE u (id serial PRIMARY KEY, n int);"
+        "CREATE TABLE k (id serial PRIMARY KEY, u int REFERENCES u)"
+    )
+    place.write_source(
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, n INT); INSERT INTO u VALUES (1, 1), (7, 'bad');"
+        "CREATE TABLE k (id INTEGER PRIMARY KEY, u INT); INSERT INTO k VALUES (1, 1), (9, 7)"
+    )
+    place.run(variables={"ON_REJECT": "quarantine"}).succeeded()
+    assert place.rows("INSERT INTO u (n) VALUES (5) RETURNING id") == [(8,)]
+    assert place.rows("INSERT INTO k (u) VALUES (1) RETURNING id") == [(10,)]

@@ -267,7 +267,7 @@ def test_a_writer_is_kept_out_during_the_load(prepared: Place, mode: str) -> Non
     prepared.write_source(f"PRAGMA journal_mode = {mode};" + SOURCE)
     with prepared.database.connect() as other, open_writer(prepared.file) as writer:
         assert writer.execute("SELECT count(*) FROM notes").fetchone() == (2,)
-        other.execute("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
+        other.execute("BEGIN; LOCK TABLE notes IN SHARE MODE")
         with prepared.start() as running:
             running.wait_for("source_planned")
             with pytest.raises(sqlite3.OperationalError, match="database is locked"):
@@ -284,7 +284,7 @@ def test_a_writer_that_cannot_be_kept_out_is_detected(prepared: Place) -> None:
     """Read-only for us, writable on the host: what it commits during the load refuses the commit."""
     prepared.write_source("PRAGMA journal_mode = WAL;" + SOURCE)
     with prepared.database.connect() as other, open_writer(prepared.file) as writer:
-        other.execute("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
+        other.execute("BEGIN; LOCK TABLE notes IN SHARE MODE")
         with prepared.start(user="nobody") as running:
             running.wait_for("source_planned")
             writer.execute("INSERT INTO notes VALUES (3, 'meanwhile')")

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from entrypoint.transfer import examine
 from entrypoint.transfer import migrate as migration
 from entrypoint.transfer.load.sequences import advance_sequences
 from tests.loading import migrate
@@ -268,7 +269,7 @@ def hold_table(place: Place, mode: str) -> Iterator[int]:
 def test_who_holds_a_table_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.rows("CREATE TABLE t (id int PRIMARY KEY)")
     path = place.write_source("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)")
-    monkeypatch.setattr(migration, "_LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(examine, "_LOCK_TIMEOUT_S", 0.2)
     with (
         hold_table(place, "ROW EXCLUSIVE") as pid,
         pytest.raises(Exception, match="holds a table") as refused,
@@ -279,3 +280,15 @@ def test_who_holds_a_table_is_said(place: Place, monkeypatch: pytest.MonkeyPatch
     with hold_table(place, "ACCESS SHARE"):  # readers go on
         migrate(place.database, path)
     assert place.rows("SELECT * FROM t") == [(1,)]
+
+
+def test_a_sequence_whose_ids_are_used_up_is_said(place: Place) -> None:
+    place.write_schema("CREATE TABLE t (id serial PRIMARY KEY)")
+    place.write_source(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t VALUES (3000000000);"
+        "DELETE FROM t; INSERT INTO t VALUES (1)"
+    )
+    ended = place.run()
+    ended.succeeded()
+    (warning,) = ended.find("sequence_exhausted")
+    assert (warning["level"], warning["used"], warning["last"]) == ("warning", 3000000000, 2147483647)

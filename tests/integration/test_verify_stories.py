@@ -94,3 +94,13 @@ def test_preserved_rows_are_shown_afterwards(place: Place) -> None:
     shown = place.run("verify").stdout
     assert "authors: 1 row(s) were preserved by the migration: PostgreSQL's own" in shown
     assert retired.exists()
+
+
+def test_a_named_source_is_found_where_it_was_retired(place: Place) -> None:
+    """SQLITE_URL stays in the container's environment, and names what is called otherwise now."""
+    place.write_schema(SCHEMA)
+    place.write_source(SOURCE)
+    named = {"SQLITE_URL": str(place.file)}
+    place.run(variables=named).succeeded()
+    assert not place.file.exists()
+    place.run("verify", variables=named).succeeded()

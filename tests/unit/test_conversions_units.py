@@ -108,11 +108,11 @@ def test_windows_do_not_overlap() -> None:
 
 def test_the_tables_other_times_tell_the_unit() -> None:
     siblings = [Sibling(name="made", unit="ms"), Sibling(name="seen", unit="ms")]
-    unit, evidence = infer_unit(gather([0, 86400000]), siblings=siblings)
+    unit, evidence = infer_unit(gather([0, 3600000]), siblings=siblings)
     assert unit == "ms"
     assert evidence == (
         "milliseconds: the table's other times are in it (made, seen); "
-        "the values, 0 to 86400000, do not tell it themselves"
+        "the values, 0 to 3600000, do not tell it themselves"
     )
 
 
@@ -128,6 +128,15 @@ def test_a_unit_in_which_the_values_are_implausible_is_not_taken() -> None:
     with pytest.raises(UnitUnknownError, match=r"seconds, as the table's other times .* implausible"):
         infer_unit(gather([10**11]), siblings=siblings)
     assert infer_unit(gather([10**11]), siblings=siblings, declared_type="TIMESTAMP_MS")[0] == "ms"
+
+
+@pytest.mark.parametrize("births", [[170000000], [0, 170000000], [-900000000, 100000000]])
+def test_years_in_seconds_do_not_become_days_in_the_units_of_others(births: list[float]) -> None:
+    """Dates of birth before 1980, beside milliseconds."""
+    with pytest.raises(UnitUnknownError, match="would be days from 1970, seconds years"):
+        infer_unit(gather(births), siblings=[Sibling(name="made", unit="ms")])
+    assert infer_unit(gather(births), siblings=[Sibling(name="made", unit="s")])[0] == "s"
+    assert infer_unit(gather(births), declared_type="TIMESTAMP_MS")[0] == "ms"
 
 
 def test_zeros_beside_julian_days_are_no_moments() -> None:

@@ -50,6 +50,10 @@ WINDOWS: dict[str, tuple[float, float]] = {
     unit: (_FIRST_S * per_second, _LAST_S * per_second) for unit, per_second in PER_SECOND.items()
 } | {"julian": (2_444_239.5, 2_488_069.5)}
 
+# What other columns say of the unit is not believed of numbers that are so few days from 1970 in
+# it, if they are more than a year from it in another: dates of birth in seconds, beside milliseconds.
+_FEW_DAYS_S, _YEAR_S = 30 * 86_400, 365 * 86_400
+
 UNIT_NAMES = {
     "s": "seconds",
     "ms": "milliseconds",
@@ -148,8 +152,13 @@ def infer_unit(
     if told := read_values(facts):
         return told
     doubts = []
-    for unit, reason in (*_ask_siblings(siblings), *_read_declared_type(declared_type)):
-        if _is_plausible_number(unit, facts.lowest) and _is_plausible_number(unit, facts.highest):
+    asked = _ask_siblings(siblings)
+    for unit, reason in (*asked, *_read_declared_type(declared_type)):
+        if (unit, reason) in asked and (likelier := _find_likelier(facts, unit)):
+            doubts.append(
+                f"{UNIT_NAMES[unit]}, as {reason}, would be days from 1970, {UNIT_NAMES[likelier]} years"
+            )
+        elif _is_plausible_number(unit, facts.lowest) and _is_plausible_number(unit, facts.highest):
             return (
                 unit,
                 f"{UNIT_NAMES[unit]}: {reason}; the values, {facts.extent}, do not tell it themselves",
@@ -161,6 +170,26 @@ def infer_unit(
             f"({facts.count} value(s))"
         )
     raise UnitUnknownError("; ".join([f"numbers whose unit cannot be told ({facts.extent})", *doubts]))
+
+
+def _find_likelier(facts: NumberFacts, unit: str) -> str | None:
+    """Return another unit in which numbers are years from 1970 that are days from it in `unit`; or None."""
+
+    def measure(other: str) -> float:
+        return max(abs(facts.lowest), abs(facts.highest)) / PER_SECOND[other]
+
+    if unit not in PER_SECOND or measure(unit) > _FEW_DAYS_S:
+        return None
+    return next(
+        (
+            other
+            for other in PER_SECOND
+            if measure(other) >= _YEAR_S
+            and _is_plausible_number(other, facts.lowest)
+            and _is_plausible_number(other, facts.highest)
+        ),
+        None,
+    )
 
 
 def _ask_siblings(siblings: Sequence[Sibling]) -> list[tuple[str, str]]:

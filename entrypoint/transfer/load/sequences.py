@@ -1,4 +1,5 @@
-"""Leave every sequence above all ids ever used: those in the table, and those SQLite once gave out.
+"""Leave every sequence above all ids ever used: those in the table, those of rows that were left aside or for
+which others stand, and those SQLite once gave out.
 
 ALTER SEQUENCE … RESTART, which a rollback undoes, asks for ownership. A role that has UPDATE on a sequence
 instead moves it by setval(), which stays after a rollback: ids are left out then, none is given out twice.
@@ -13,22 +14,40 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from entrypoint import log
 from entrypoint.model import ColumnPlan, TablePlan, TargetSequence
+from entrypoint.sqlite.failures import translate_errors
+from entrypoint.sqlite.introspect import quote
+from entrypoint.sqlite.source import SourceDatabase
+from entrypoint.transfer.cells import column_faces
+from entrypoint.transfer.conversions import FaceMaker
 
 
-def advance_sequences(connection: psycopg.Connection[Any], tables: tuple[TablePlan, ...]) -> int:
+def advance_sequences(
+    connection: psycopg.Connection[Any],
+    tables: tuple[TablePlan, ...],
+    source: SourceDatabase,
+    faces: FaceMaker,
+) -> int:
     """Move every sequence that would give out an id again; return how many were moved.
 
     Called as late as can be, so that nothing but the commit itself may fail afterwards.
+
+    Args:
+        connection: inside the load's transaction.
+        tables: loaded.
+        source: still open.
+        faces: of the census.
     """
     used: dict[tuple[str, str], tuple[TargetSequence, list[int]]] = {}
     for table in tables:
         for column in table.target.columns:
             sequence = column.sequence
-            if sequence is None or not (table.rows_taken or has_counter(table, column.name)):
+            if sequence is None or not (table.rows or has_counter(table, column.name)):
                 continue
             _, ids = used.setdefault((sequence.schema, sequence.name), (sequence, []))
             ids += _read_extremes(connection, table, column.name, sequence)
+            ids += _read_left_out(source, faces, table, column.name, sequence)
             ids += _read_autoincrement(table, column.name)
     return sum(_move(connection, sequence, ids) for sequence, ids in used.values() if ids)
 
@@ -59,6 +78,24 @@ def _read_extremes(
     # Other texts say nothing of the sequence that is a part of them.
     is_number = row is not None and isinstance(row[0], int | float | Decimal) and math.isfinite(row[0])
     return [int(row[0])] if row is not None and is_number else []
+
+
+def _read_left_out(
+    source: SourceDatabase, faces: FaceMaker, table: TablePlan, column: str, sequence: TargetSequence
+) -> list[int]:
+    """Return the last id of the source where rows were left out: it is theirs, if they come back."""
+    if table.rows_taken == table.rows:
+        return []
+    planned = next((planned for planned in table.columns if planned.target.name == column), None)
+    if planned is None or planned.source is None or planned.conversion.kind != "integer":
+        return []
+    number = f"CAST({column_faces(faces, planned).text} AS INTEGER)"
+    extreme = "max" if sequence.increment > 0 else "min"
+    with translate_errors(source.path):
+        row = source.connection.execute(
+            f"SELECT {extreme}({number}) FROM {quote(table.source.name)}"
+        ).fetchone()
+    return [int(str(row[0]))] if row is not None and row[0] is not None else []
 
 
 def _read_autoincrement(table: TablePlan, column: str) -> list[int]:
@@ -92,6 +129,15 @@ def _move(connection: psycopg.Connection[Any], sequence: TargetSequence, ids: li
         return False
     is_exhausted = not sequence.minimum <= needed <= sequence.maximum
     if is_exhausted:  # the last id there is has been used: say so to whoever asks for the next one
+        log.get_logger().warning(
+            "sequence_exhausted",
+            sequence=name.as_string(connection),
+            used=max(ids, key=abs),
+            last=sequence.maximum if sequence.increment > 0 else sequence.minimum,
+            meaning="ids beyond its end were used, so that the next INSERT that asks it for one will fail",
+            remedy="widen the column and its sequence: ALTER TABLE … ALTER COLUMN … TYPE bigint; "
+            "ALTER SEQUENCE … AS bigint",
+        )
         needed = sequence.maximum if sequence.increment > 0 else sequence.minimum
     if sequence.is_owned:
         connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART WITH {}").format(name, sql.Literal(needed)))

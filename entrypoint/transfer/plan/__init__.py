@@ -143,7 +143,8 @@ def _plan_table(
                 table=source.name,
                 column=None,
                 reason=f"row-level security on {target.qualified_name} would hide or refuse rows",
-                remedy="connect as the table's owner without FORCE ROW LEVEL SECURITY, or grant BYPASSRLS",
+                remedy="connect as the table's owner, without FORCE ROW LEVEL SECURITY, or as a superuser: "
+                "ALTER ROLE … BYPASSRLS",
             )
         )
     key, key_name = _choose_key(source, target, columns, mapping, findings)

@@ -197,6 +197,11 @@ def match_column(
         )
     if len(found) == 1:
         findings.skipped.append(Skipped(name=name, reason="PostgreSQL computes it"))
+        if not column.is_generated and has_data(source.name, column.name):
+            findings.notes.append(
+                f"{name}: PostgreSQL computes {found[0].name}; what stands in the source is not taken, "
+                "nor compared with it"
+            )
     elif mapping.target:
         findings.problems.append(
             f"mapping file: {spell_place(source.name, column.name)}.target: no column {mapping.target} in "
