@@ -29,7 +29,7 @@ from entrypoint.plan_text import describe_refusal
 
 _HEAD = """\
 ## A mapping file for entrypoint, written from what the plan of {source}
-## refuses: {refusals} refusal(s), of which {settled} can be settled here.
+## refuses: {refusals} refusal(s), for {settled} of which a choice stands here.
 ## Take a choice for each of these by removing the `# ` before it, edit what stands between quotes, and name
 ## this file in ENTRYPOINT_CONFIG. `entrypoint migrate --dry-run` says what is refused then.
 """
@@ -80,11 +80,16 @@ def _write_section(place: str, entries: list[str], refusals: list[Refusal]) -> s
                 lines.append(f"## or, instead of what stands above: {_show(entry)}")
                 continue
             offered.add(entry)
-            names = ", ".join(refusal.candidates) if _key_of(entry) == "target" else ""
-            lines.append(f"# {entry}" + (f"   # PostgreSQL has: {_show(names)}" if names else ""))
+            lines.append(f"# {entry}" + _annotate(_key_of(entry), refusal))
         if refusal.candidates and not any(_key_of(entry) == "target" for entry in refusal.entries):
             lines.append(f'## or target = "…", and PostgreSQL has: {_show(", ".join(refusal.candidates))}')
     return "".join(f"{line}\n" for line in lines)
+
+
+def _annotate(key: str, refusal: Refusal) -> str:
+    if key == "target" and refusal.candidates:
+        return f"   # PostgreSQL has: {_show(', '.join(refusal.candidates))}"
+    return "   # where no column of the source goes there" if key == "default" else ""
 
 
 def _is_contradicted(key: str, taken: set[str]) -> bool:

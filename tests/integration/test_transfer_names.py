@@ -100,13 +100,14 @@ def test_ambiguous_names_are_refused_all_of_them(place: Place) -> None:
         "INSERT INTO \"User Data\" VALUES (1); INSERT INTO one VALUES ('x'); INSERT INTO two VALUES (1, 2);",
     )
     refusals = {(item["table"], item["column"]): item["reason"] for item in plan(place, code=65)["refusals"]}
+    one = ": one of them can go there"
     assert refusals == {
         ("User Data", None): "several tables of the target fit its name: public.userData, public.user_data",
         ("one", "First Name"): "several columns of public.one fit its name: first_name, firstName",
-        ("two", "aB"): "aB and A_B both fit the target column a_b",
-        ("two", "A_B"): "aB and A_B both fit the target column a_b",
-        ("two", None): "two and Two_ both fit the target table public.two",
-        ("Two_", None): "two and Two_ both fit the target table public.two",
+        ("two", "aB"): f"aB and A_B both fit the target column a_b{one}",
+        ("two", "A_B"): f"aB and A_B both fit the target column a_b{one}",
+        ("two", None): f"two and Two_ both fit the target table public.two{one}",
+        ("Two_", None): f"two and Two_ both fit the target table public.two{one}",
     }
     place.run().failed_with(65)
     assert place.rows("SELECT * FROM two") == []
@@ -422,7 +423,7 @@ def test_two_names_that_postgres_cuts_off_alike(place: Place) -> None:
         f"INSERT INTO {long}_one VALUES (1); INSERT INTO {long}_two VALUES (2)",
     )
     refusal, _ = plan(place, code=65)["refusals"]
-    assert refusal["reason"] == f"{long}_one and {long}_two both fit the target table public.{long}"
+    assert refusal["reason"].startswith(f"{long}_one and {long}_two both fit the target table public.{long}:")
 
 
 def test_columns_that_are_called_as_we_call_things(place: Place) -> None:

@@ -153,3 +153,93 @@ def test_a_default_that_its_column_does_not_take_is_a_mistake(prepared: Place) -
         ["tables.users.columns.born", "default 'soon' is no date"],
         ["tables.users.columns.doc", "default '{' is no jsonb"],
     ]
+
+
+def take_every_choice(path: Path) -> None:
+    """Do what the file says: take a choice, the first, of each run of choices."""
+    lines = path.read_text().splitlines(keepends=True)
+    is_choice = [line.startswith("# ") for line in lines]
+    path.write_text(
+        "".join(
+            line.removeprefix("# ") if is_choice[number] and not is_choice[number - 1] else line
+            for number, line in enumerate(lines)
+        )
+    )
+
+
+def migrate_as_written(place: Place) -> str:
+    """Follow the written file until nothing is refused, migrate, and return the first one's text."""
+    settings: dict[str, str] = {}
+    first = ""
+    for attempt in range(3):
+        path = place.home / f"map{attempt}.toml"
+        ended = place.run("migrate", "--write-mapping", str(path), variables=settings)
+        first = first or path.read_text()
+        if not ended.code:
+            break
+        ended.failed_with(65)
+        take_every_choice(path)
+        settings = {"ENTRYPOINT_CONFIG": str(path)}
+    place.run(variables=settings).succeeded()
+    return first
+
+
+def test_of_two_tables_for_one_target_the_written_file_ignores_one(place: Place) -> None:
+    place.rows("CREATE TABLE user_name (id int); CREATE TABLE hollow (id int)")
+    place.write_source(
+        'CREATE TABLE "UserName" (id INTEGER); INSERT INTO "UserName" VALUES (1);'
+        "CREATE TABLE user_name (id INTEGER); INSERT INTO user_name VALUES (2);"
+        "CREATE TABLE hollow (id INTEGER); CREATE TABLE hol_low (id INTEGER); INSERT INTO hol_low VALUES (3);"
+    )
+    text = migrate_as_written(place)
+    # The closer name stays, and what holds rows stays beside what holds none.
+    assert place.rows("SELECT id FROM user_name") == [(2,)]
+    assert place.rows("SELECT id FROM hollow") == [(3,)]
+    assert "for 2 of which" in text
+    assert (
+        "## user_name: UserName and user_name both fit the target table public.user_name: "
+        "one of them can go there\n"
+        "## -> say in the mapping file: [tables.UserName] ignore = true, or instead, not as well: "
+        "[tables.user_name] ignore = true\n"
+    ) in text
+
+
+def test_of_two_columns_for_one_target_the_written_file_ignores_one(place: Place) -> None:
+    place.rows("CREATE TABLE foo (id int, a_b int NOT NULL)")
+    place.write_source(
+        'CREATE TABLE foo (id INTEGER, "aB" INTEGER, "A B" INTEGER, a_b INTEGER);'
+        "INSERT INTO foo VALUES (1, 2, 3, 4);"
+    )
+    migrate_as_written(place)
+    assert place.rows("SELECT id, a_b FROM foo") == [(1, 4)]
+
+
+def test_either_of_two_can_be_ignored_instead(place: Place) -> None:
+    place.rows("CREATE TABLE user_name (id int)")
+    place.write_source(
+        'CREATE TABLE "UserName" (id INTEGER); INSERT INTO "UserName" VALUES (1);'
+        "CREATE TABLE user_name (id INTEGER); INSERT INTO user_name VALUES (2);"
+    )
+    (place.home / "map.toml").write_text("[tables.user_name]\nignore = true\n")
+    place.run(variables={"ENTRYPOINT_CONFIG": str(place.home / "map.toml")}).succeeded()
+    assert place.rows("SELECT id FROM user_name") == [(1,)]
+
+
+def test_a_renamed_column_that_has_to_be_filled_is_one_choice(place: Place) -> None:
+    place.rows("CREATE TABLE users (id int PRIMARY KEY, display_name text NOT NULL)")
+    place.write_source("CREATE TABLE users (id INTEGER, display TEXT); INSERT INTO users VALUES (1, 'a');")
+    text = migrate_as_written(place)
+    assert place.rows("SELECT * FROM users") == [(1, "a")]
+    assert "\n# default" not in text
+    assert (
+        '## -> settle users.display first: with target = "display_name" it goes here; '
+        "otherwise give the column a default in the target, or "
+        'say in the mapping file: [tables.users.columns] display_name = { default = "" }\n'
+    ) in text
+
+
+def test_a_column_that_may_go_to_several_fills_the_one_that_is_chosen(place: Place) -> None:
+    place.rows('CREATE TABLE users (id int PRIMARY KEY, a_b text NOT NULL, "aB" text NOT NULL)')
+    place.write_source("CREATE TABLE users (id INTEGER, \"A B\" TEXT); INSERT INTO users VALUES (1, 'a');")
+    migrate_as_written(place)
+    assert place.rows('SELECT id, a_b, "aB" FROM users') == [(1, "a", "")]

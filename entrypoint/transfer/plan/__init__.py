@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from entrypoint.errors import ConfigurationError
 from entrypoint.mapping import ColumnMapping, Mapping, TableMapping
-from entrypoint.mapping_lines import IGNORE, list_names, say_default, spell_place, write_remedy
+from entrypoint.mapping_lines import IGNORE, list_names, spell_place, write_remedy
 from entrypoint.model import (
     ColumnPlan,
     NameMatch,
@@ -18,7 +18,6 @@ from entrypoint.model import (
     SourceTable,
     TablePlan,
     TargetTable,
-    TargetType,
 )
 from entrypoint.transfer.conversions import choose_conversion
 from entrypoint.transfer.plan.mapped import list_misplaced_units, list_unknown_columns, list_unknown_tables
@@ -28,29 +27,10 @@ from entrypoint.transfer.plan.matching import (
     find_matches,
     match_column,
     match_table,
-    refuse_shared_columns,
-    refuse_shared_targets,
 )
 from entrypoint.transfer.plan.order import find_deferred, sort_tables
-
-# What a proposed default of a type says, by pg_type.typname; of others it is empty text, to be filled in.
-_DEFAULTS = {
-    "bool": "false",
-    "int2": "0",
-    "int4": "0",
-    "int8": "0",
-    "numeric": "0",
-    "float4": "0",
-    "float8": "0",
-    "json": "{}",
-    "jsonb": "{}",
-    "date": "1970-01-01",
-    "timestamp": "1970-01-01 00:00:00",
-    "timestamptz": "1970-01-01 00:00:00Z",
-    "time": "00:00:00",
-    "interval": "0",
-    "uuid": "00000000-0000-0000-0000-000000000000",
-}
+from entrypoint.transfer.plan.rivals import refuse_shared_columns, refuse_shared_targets
+from entrypoint.transfer.plan.unfilled import refuse_unfilled
 
 
 def make_plan(
@@ -96,7 +76,7 @@ def make_plan(
             findings.problems += list_misplaced_units(table_mapping, matched[-1])
     if findings.problems:
         raise ConfigurationError(*findings.problems)
-    refuse_shared_targets(matched, findings)
+    refuse_shared_targets(matched, has_data, findings)
     return Plan(
         tables=sort_tables(matched),
         skipped=tuple(findings.skipped),
@@ -119,7 +99,7 @@ def _plan_table(
     findings: Matches,
 ) -> TablePlan:
     columns = _plan_columns(source, target, mapping, has_data, findings)
-    refuse_shared_columns(source, columns, findings)
+    refuse_shared_columns(source, columns, has_data, findings)
     is_told = any(refusal.table == source.name for refusal in findings.refusals)
     has_rows = has_data(source.name, None)
     if not columns and not is_told and has_rows:
@@ -136,7 +116,7 @@ def _plan_table(
         )
     columns += _plan_constants(source, target, columns, mapping, findings)
     if has_rows:
-        _refuse_unfilled(source, target, columns, mapping, findings)
+        refuse_unfilled(source, target, columns, mapping, findings)
     if target.has_row_security:
         findings.refusals.append(
             Refusal(
@@ -213,41 +193,6 @@ def _tell_filler(source: SourceTable, filler: ColumnPlan | None) -> str:
     if filler is None or filler.source is None:
         return "PostgreSQL computes it"
     return f"{source.name}.{filler.source.name} fills it unless that has ignore = true"
-
-
-def _propose_default(target: TargetType) -> str:
-    if target.element is not None:
-        return "{}"
-    return target.labels[0] if target.labels else _DEFAULTS.get(target.base, "")
-
-
-def _refuse_unfilled(
-    source: SourceTable,
-    target: TargetTable,
-    columns: list[ColumnPlan],
-    mapping: TableMapping,
-    findings: Matches,
-) -> None:
-    """Refuse every column that needs a value and gets none."""
-    filled = {column.target.name for column in columns}
-    for column in target.columns:
-        if column.name in filled or column.is_generated or column.has_default or not column.is_not_null:
-            continue
-        # The source's column of that name, if it has one, goes elsewhere or is ignored: both are keys there.
-        entry = mapping.columns.get(column.name, ColumnMapping())
-        entries = () if entry.target else (say_default(_propose_default(column.type)),)
-        reason = f"nothing fills {target.qualified_name}.{column.name}, which is NOT NULL without a default"
-        findings.refusals.append(
-            Refusal(
-                table=source.name,
-                column=column.name,
-                reason=reason,
-                remedy=write_remedy(
-                    source.name, column.name, entries, otherwise="give the column a default in the target"
-                ),
-                entries=entries,
-            )
-        )
 
 
 def _choose_key(

@@ -28,7 +28,6 @@ from entrypoint.model import (
     Skipped,
     SourceColumn,
     SourceTable,
-    TablePlan,
     TargetColumn,
     TargetTable,
 )
@@ -257,28 +256,3 @@ def _refuse_name(
     findings.refusals.append(
         Refusal(table=table, column=column, reason=reason, remedy=remedy, entries=entries)
     )
-
-
-def refuse_shared_targets(tables: list[TablePlan], findings: Matches) -> None:
-    """Refuse several source tables that fit one target table; all but one may be ignored."""
-    by_target: dict[str, list[str]] = {}
-    for table in tables:
-        by_target.setdefault(table.target.qualified_name, []).append(table.source.name)
-    for target, names in by_target.items():
-        if len(names) > 1:
-            reason = f"{' and '.join(names)} both fit the target table {target}"
-            for name in names:
-                _refuse_name(findings, name, None, reason, ())
-
-
-def refuse_shared_columns(source: SourceTable, columns: list[ColumnPlan], findings: Matches) -> None:
-    """Refuse several source columns that fit one target column; all but one may be ignored."""
-    by_target: dict[str, list[str]] = {}
-    for column in columns:
-        if column.source:
-            by_target.setdefault(column.target.name, []).append(column.source.name)
-    for target, names in by_target.items():
-        if len(names) > 1:
-            reason = f"{' and '.join(names)} both fit the target column {target}"
-            for name in names:
-                _refuse_name(findings, source.name, name, reason, ())
