@@ -24,6 +24,7 @@ from entrypoint.transfer.census.checks import refuse_violations
 from entrypoint.transfer.census.orphans import refuse_orphans
 from entrypoint.transfer.census.units import infer_units
 from entrypoint.transfer.collisions import settle_collisions
+from entrypoint.transfer.collisions.stated import refuse_unmatchable
 from entrypoint.transfer.collisions.twins import refuse_twins
 from entrypoint.transfer.conversions import FaceMaker, Faces
 from entrypoint.transfer.conversions.base import CellRefusedError
@@ -78,6 +79,7 @@ def judge_cells(
         ]
         for table in tables if has_checks else ():
             refuse_violations(source, table, faces, connection, findings)
+        refuse_unmatchable(source, tables, faces, connection, findings)
         refuse_twins(source, tables, faces, connection, findings)
         refuse_orphans(source, tuple(tables), faces, connection, findings)
         counted = tuple(findings.conclude(table) for table in tables)

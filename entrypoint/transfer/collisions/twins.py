@@ -12,13 +12,13 @@ from typing import Any
 
 import psycopg
 
-from entrypoint.model import IndexPart, Refusal, TablePlan, UniqueIndex
-from entrypoint.sqlite.introspect import quote
+from entrypoint.model import Refusal, TablePlan, UniqueIndex
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import show_value
 from entrypoint.transfer.collisions.followers import describe_referring, find_referring
 from entrypoint.transfer.collisions.guarantees import Guarantees
 from entrypoint.transfer.collisions.indexed import IndexedRows, describe_index, note_left, plan_rows
+from entrypoint.transfer.collisions.stated import make_stated_index
 from entrypoint.transfer.collisions.twin_search import Twins, TwinSearch, write_token
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.refusals.findings import Findings
@@ -74,27 +74,7 @@ def _list_indexes(table: TablePlan) -> list[UniqueIndex]:
     """Return the target's unique indexes, and the key rows are matched by where none of them is over it."""
     indexes = list(table.target.unique_indexes)
     if table.key and all(set(index.columns) != set(table.key) for index in table.target.unique_keys):
-        known = {column.name: column for column in table.target.columns}
-        parts = tuple(
-            IndexPart(
-                expression=quote(name),
-                collation=known[name].collation,
-                column=name,
-                operator="=",
-                is_deterministic=known[name].collation is None,
-            )
-            for name in table.key
-        )
-        indexes.append(
-            UniqueIndex(
-                name="the mapping file's key",
-                parts=parts,
-                predicate=None,
-                needs=table.key,
-                is_primary=False,
-                is_nulls_not_distinct=True,  # as rows are matched
-            )
-        )
+        indexes.append(make_stated_index(table))
     return indexes
 
 
