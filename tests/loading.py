@@ -83,11 +83,11 @@ def find_refusals(
 
 
 def plan_notes(
-    database: Database, path: Path, **variables: str
+    database: Database, path: Path, *, mapping: str = "", **variables: str
 ) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
     """Return what a dry run refuses and what it notes."""
     with database.connect() as connection:
-        plan, _ = plan_source(connection, path, make_settings(database, **variables))
+        plan, _ = plan_source(connection, path, make_settings(database, mapping=mapping, **variables))
     return plan.refusals, plan.notes
 
 

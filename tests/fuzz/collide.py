@@ -139,6 +139,7 @@ def _find_collisions(
     arriving = {compare_key(table.columns, row, table.key) for row in rows}
     by_key = {compare_key(table.columns, row, table.key): row for row in held}
     found: dict[int, Row] = {}
+    disputed: list[Culprit] = []
     for unique in list_uniques(table)[1:]:
         entries = {entry: row for row in held if (entry := find_entry(table, unique, row)) is not None}
         for number, row in enumerate(rows):
@@ -153,13 +154,23 @@ def _find_collisions(
                 if own is not None and _shares_entry(table, row, own):
                     continue
                 if found.setdefault(number, kept) != kept:
-                    expected.doubts.append(Culprit(table.source, None, "which of two it follows"))
+                    disputed.append(Culprit(table.source, None, "two rows stand for one", 1))
             elif setting.on_conflict == "overwrite" and (own is not None or is_moving):
                 expected.late.append(culprit)
                 if is_moving:
                     expected.doubts.append(Culprit(table.source, None, "what stands there will change"))
             elif own is None:
                 expected.refusals.append(culprit)
+    claims = Counter(compare_key(table.columns, kept, table.key) for kept in found.values())
+    for number, row in enumerate(rows):
+        key = compare_key(table.columns, row, table.key)
+        if number not in found and key in claims:
+            claims[key] += 1
+    if any(count > 1 for count in claims.values()):
+        disputed.append(Culprit(table.source, None, "one row stands for two", 2))
+    # Where references may have followed otherwise, so may the rows be told apart otherwise.
+    is_in_doubt = any(doubt.table == table.source for doubt in expected.doubts)
+    (expected.late if is_in_doubt else expected.refusals).extend(disputed)
     return found
 
 

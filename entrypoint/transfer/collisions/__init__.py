@@ -3,7 +3,7 @@
 Owns what becomes of them, before the load. Under `preserve` the row that stands is kept, the arriving one is
 left out, and what refers to it is pointed at the one that stands: also where PostgreSQL gave its number to
 something else, as when both sides seeded the same names in another order. Else they are refused, with what
-refers to them. `standing` finds them.
+refers to them. `standing` finds them, `disputes` refuses those of which one row would become two or two one.
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ import psycopg
 from entrypoint.model import ForeignKey, Refusal, TablePlan
 from entrypoint.postgres.catalog import has_rows
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.cells import KEYS_SHOWN, VALUE_WIDTH, show_key
+from entrypoint.transfer.cells import KEYS_SHOWN
+from entrypoint.transfer.collisions.disputes import refuse_disputed
 from entrypoint.transfer.collisions.followers import (
-    Key,
+    describe_key,
     describe_referring,
     find_referring,
     leave_out,
     redirect,
 )
-from entrypoint.transfer.collisions.standing import (
-    Collisions,
-    StandingRows,
-    choose_identity,
-    list_other_indexes,
-)
+from entrypoint.transfer.collisions.identity import choose_identity, list_other_indexes
+from entrypoint.transfer.collisions.standing import Collisions, StandingRows
 from entrypoint.transfer.collisions.twins import refuse_twins
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.load.merge import ConflictPolicy
@@ -73,6 +70,8 @@ def settle_collisions(
         if found.pairs and (on_conflict != "preserve" or found.is_too_many):
             _refuse(table, found, referring, findings)
             continue
+        if refuse_disputed(table, found, referring, findings):
+            continue
         if found.pairs:
             shown = _show_stand_ins(table, found)
             left_out = leave_out(source, table, choose_identity(table), found.keys, faces)
@@ -104,14 +103,9 @@ def _show_stand_ins(table: TablePlan, found: Collisions) -> tuple[str, ...]:
         sorted({(arriving, standing) for arriving, standing, _ in found.pairs}, key=str), KEYS_SHOWN
     )
     return tuple(
-        f"{_show_cut(names, arriving)} for which {_show_cut(names, standing)} stands"
+        f"{describe_key(names, arriving)} for which {describe_key(names, standing)} stands"
         for arriving, standing in pairs
     )
-
-
-def _show_cut(names: tuple[str, ...], key: Key) -> str:
-    """Return a row's key for the reader; without one it is all its cells, of any length."""
-    return show_key(names, ("NULL" if cell is None else str(cell)[:VALUE_WIDTH] for cell in key))
 
 
 def _refuse(
@@ -126,7 +120,7 @@ def _refuse(
             f"{'; '.join(found.names)}; what refers to these rows: {describe_referring(referring)}",
             remedy="set ON_CONFLICT=preserve to keep PostgreSQL's rows and let the references follow them, "
             "or change the keys on one side",
-            keys=tuple(_show_cut(choose_identity(table), key) for key in shown),
+            keys=tuple(describe_key(choose_identity(table), key) for key in shown),
             count=len(found.keys),
         )
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from entrypoint.model import ColumnPlan, ForeignKey, TablePlan
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_faces
+from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, show_key
 from entrypoint.transfer.conversions import FaceMaker
 
 Key = tuple[Cell, ...]
@@ -31,6 +31,11 @@ def find_referring(tables: dict[str, TablePlan], name: str) -> list[tuple[str, F
 def describe_referring(referring: list[tuple[str, ForeignKey]]) -> str:
     """Return foreign keys for a reader: `public.users (boss)`."""
     return ", ".join(f"{child} ({', '.join(key.columns)})" for child, key in referring) or "nothing"
+
+
+def describe_key(names: tuple[str, ...], key: Key) -> str:
+    """Return a row's key for the reader; without one it is all its cells, of any length."""
+    return show_key(names, ("NULL" if cell is None else str(cell)[:VALUE_WIDTH] for cell in key))
 
 
 def leave_out(

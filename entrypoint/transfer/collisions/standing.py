@@ -6,19 +6,20 @@ the rows it finds is `collisions`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from entrypoint.model import TablePlan, UniqueIndex
+from entrypoint.model import TablePlan
 from entrypoint.postgres.catalog import own_rows
 from entrypoint.postgres.queries import allow_parameters, send_rows
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_faces
 from entrypoint.transfer.collisions.followers import Key
+from entrypoint.transfer.collisions.identity import choose_identity, list_other_indexes, make_empty_index
 from entrypoint.transfer.collisions.indexed import (
     IndexedRows,
     describe_index,
@@ -47,12 +48,14 @@ class Collisions:
         pairs: arriving key, standing key, index they meet on.
         links: arriving key, columns that foreign keys refer to, what it holds there and what stands instead.
         followers: the same for the rows that count: by columns, what stands for each value.
+        own: arriving keys that stand under the key of a pair's standing row, and are of no pair themselves.
         preserved: rows that stand under their own key with other values in such columns.
     """
 
     pairs: list[tuple[Key, Key, str]] = field(default_factory=list)
     links: list[tuple[Key, tuple[str, ...], Key, Key]] = field(default_factory=list)
     followers: dict[tuple[str, ...], dict[Key, Key]] = field(default_factory=dict)
+    own: list[tuple[Key, Key]] = field(default_factory=list)
     preserved: int = 0
 
     @property
@@ -119,6 +122,8 @@ class StandingRows:
             self._drop_vacated(table, found)
         if self._on_conflict == "preserve" and table.key and found.pairs:
             self._drop_recognised(table, found)
+            met, standing = found.keys, {standing for _, standing, _ in found.pairs}
+            found.own = [pair for pair in self._read_own(table, standing) if pair[0] not in met]
         met = found.keys
         for arriving, columns, old, new in found.links:
             if arriving in met:
@@ -191,29 +196,33 @@ class StandingRows:
 
         Whether arriving rows meet each other was asked before.
         """
-        rows = plan_rows(table, _make_empty_index(table))
+        vacated = {key for _, key in self._read_own(table, {key for _, key, _ in found.pairs})}
+        found.pairs = [pair for pair in found.pairs if pair[1] not in vacated]
+
+    def _read_own(self, table: TablePlan, standing: set[Key]) -> Iterator[tuple[Key, Key]]:
+        """Yield the arriving rows that have the key of one of these standing rows, and its key."""
+        rows = plan_rows(table, make_empty_index(table), table.key)
         assert rows is not None
         columns = name_columns(rows)
         names = [sql.Identifier(name) for name in table.key]
-        statement = sql.SQL("SELECT {} FROM ({}) AS s JOIN {} AS p ON {}").format(
+        statement = sql.SQL("SELECT s.n, {} FROM ({}) AS s JOIN {} AS p ON {}").format(
             sql.SQL(", ").join(sql.SQL("p.{}::text").format(name) for name in names),
             write_arriving(rows),
             own_rows(table.target),
             _match(table, "p", names, columns),
         )
-        standing = {key for _, key, _ in found.pairs}
-        vacated: set[Key] = set()
         for batch in read_batches(self._source, rows, self._faces, self._connection, self._findings):
             answers = self._connection.execute(allow_parameters(statement), send_rows(batch, rows.width))
-            vacated |= standing.intersection(answers)
-        found.pairs = [pair for pair in found.pairs if pair[1] not in vacated]
+            for number, *key in answers:
+                if tuple(key) in standing:
+                    yield batch[number - 1][: len(names)], tuple(key)
 
     def _follow_preserved(self, table: TablePlan, found: Collisions) -> None:
         """Let what refers to a row by other columns than its key follow it: other values stand there."""
         groups = [names for names in found.followers if set(names) != set(table.key)]
         width = len(table.key)
         wanted = tuple(dict.fromkeys([*table.key, *(name for names in groups for name in names)]))
-        rows = plan_rows(table, _make_empty_index(table), wanted) if groups else None
+        rows = plan_rows(table, make_empty_index(table), wanted) if groups else None
         if rows is None:
             return
         names = [sql.Identifier(name) for name in wanted]
@@ -265,31 +274,6 @@ class StandingRows:
                     answers = self._connection.execute(statement, send_rows(batch, rows.width))
                     recognised |= {batch[number - 1][: len(key)] for number, *_ in answers}
         found.pairs = [pair for pair in found.pairs if pair[0] not in recognised]
-
-
-def choose_identity(table: TablePlan) -> tuple[str, ...]:
-    """Return the columns by which an arriving row is told from others: its key, or all it has."""
-    return table.key or tuple(column.target.name for column in table.columns)
-
-
-def list_other_indexes(table: TablePlan) -> list[UniqueIndex]:
-    """Return the unique indexes by whose values rows are not matched."""
-    return [
-        index
-        for index in table.target.unique_indexes
-        if not (
-            index.is_key
-            and set(index.columns) == set(table.key)
-            and all(part.is_deterministic for part in index.parts)
-        )
-    ]
-
-
-def _make_empty_index(table: TablePlan) -> UniqueIndex:
-    """Return what makes rows be sent with their keys alone: nothing is evaluated, and every row counts."""
-    return UniqueIndex(
-        name="", parts=(), predicate=None, needs=table.key, is_primary=False, is_nulls_not_distinct=True
-    )
 
 
 def _list(alias: str, names: list[sql.Identifier]) -> sql.Composed:
