@@ -92,6 +92,11 @@ def make_parser() -> argparse.ArgumentParser:
     migrate.add_argument(
         "--table", action="append", default=[], metavar="T", help="only this source table; nothing is retired"
     )
+    migrate.add_argument(
+        "--again",
+        action="store_true",
+        help="merge the named source (--sqlite-url) once more, though it was migrated before",
+    )
     migrate.add_argument("--yes", action="store_true", help="do not ask before writing")
     migrate.add_argument("--json", action="store_true", help="print a JSON document")
 

@@ -35,7 +35,6 @@ from entrypoint.progress import choose_reporter
 from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
 from entrypoint.transfer import sources
-from entrypoint.transfer.discover import find_named, parse_sqlite_url
 from entrypoint.transfer.dry_run import plan_source
 from entrypoint.transfer.examine import PlanRefusedError
 from entrypoint.transfer.report import log_refusals
@@ -46,13 +45,15 @@ def migrate(settings: Settings, arguments: argparse.Namespace) -> int:
     """Migrate a source by hand: the same path and the same lock as `run`."""
     only = tuple(arguments.table)
     destination = _read_destination(arguments)
+    if arguments.again and settings.sqlite_url is None:
+        raise UsageError("--again merges a source that is named", remedy="name the file with --sqlite-url")
     with connect(settings, "migrate") as connection:
         if arguments.dry_run or destination is not None:
-            return _dry_run(connection, settings, only, destination, as_json=arguments.json)
+            return _dry_run(connection, settings, arguments, destination)
         with hold_bootstrap_lock(settings) as lock:
-            path = find_due_source(connection, settings)
+            path = _choose_path(connection, settings, arguments)
             if path is None:
-                return _report_nothing(as_json=arguments.json)
+                return _report_nothing(connection, settings, as_json=arguments.json)
             if not arguments.yes and sys.stdin.isatty():
                 plan, _ = plan_source(connection, path, settings, only=only)
                 if not plan.refusals and not _is_confirmed(path, plan.rows, len(plan.tables), settings):
@@ -105,9 +106,7 @@ def _find_migrated(connection: psycopg.Connection[Any], settings: Settings) -> P
     """Return the source that is named, else the one that was migrated last, wherever it lies now."""
     successes = bootstrap.read_successes(connection, settings)
     if settings.sqlite_url is not None:
-        named = parse_sqlite_url(settings.sqlite_url)
-        retired = (s.retired_path for s in successes if s.path == named.resolve() and not named.exists())
-        return next((path for path in retired if path), None) or find_named(settings.sqlite_url)
+        return sources.find_migrated(settings.sqlite_url, successes)
     for success in successes:
         path = success.retired_path or success.path
         if path.exists():
@@ -135,15 +134,14 @@ def _read_destination(arguments: argparse.Namespace) -> str | None:
 def _dry_run(
     connection: psycopg.Connection[Any],
     settings: Settings,
-    only: tuple[str, ...],
+    arguments: argparse.Namespace,
     destination: str | None,
-    *,
-    as_json: bool,
 ) -> int:
-    path = find_due_source(connection, settings)
+    as_json = arguments.json
+    path = _choose_path(connection, settings, arguments)
     if path is None:
-        return _report_nothing(as_json=as_json)
-    plan, document = plan_source(connection, path, settings, only=only)
+        return _report_nothing(connection, settings, as_json=as_json)
+    plan, document = plan_source(connection, path, settings, only=tuple(arguments.table))
     if destination is not None:
         text = write_mapping(settings.mapping, plan.refusals, source=unit.spell(path))
         if destination == "-":
@@ -162,11 +160,31 @@ def _dry_run(
     return 0
 
 
-def _report_nothing(*, as_json: bool) -> int:
-    if as_json:
-        print_document({"status": "nothing to do"})
-    else:
+def _choose_path(
+    connection: psycopg.Connection[Any], settings: Settings, arguments: argparse.Namespace
+) -> Path | None:
+    """Return the source to migrate, None where none is due; with `--again` the named one always is."""
+    if arguments.again and settings.sqlite_url is not None:
+        successes = bootstrap.read_successes(connection, settings)
+        return sources.find_migrated(settings.sqlite_url, successes)
+    return find_due_source(connection, settings)
+
+
+def _report_nothing(connection: psycopg.Connection[Any], settings: Settings, *, as_json: bool) -> int:
+    """Say that no source is due, and of one that was named all the same, why not."""
+    known = sources.find_known(settings, bootstrap.read_successes(connection, settings))
+    if not as_json:
         print_text("nothing to do: no SQLite source that has not been migrated")
+        if known is not None:
+            path, run = known
+            print_text(f"{unit.spell(path)} was migrated in run {run}; --again merges it once more")
+        return 0
+    print_document({"status": "nothing to do"})
+    if known is not None:
+        path, run = known
+        log.get_logger().info(
+            "source_migrated_before", path=str(path), run=run, remedy="--again merges it once more"
+        )
     return 0
 
 

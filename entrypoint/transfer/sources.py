@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 
 from entrypoint import log
-from entrypoint.errors import NotPermittedError
+from entrypoint.errors import NotPermittedError, SourceNotFoundError
 from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
 from entrypoint.transfer.discover import (
@@ -105,6 +105,33 @@ def recognise(path: Path, successes: tuple[Success, ...]) -> Success | None:
         return None
     fingerprint = unit.compute_fingerprint(path)
     return next((success for success in successes if success.fingerprint == fingerprint), None)
+
+
+def find_migrated(sqlite_url: str, successes: tuple[Success, ...]) -> Path:
+    """Return the source that SQLITE_URL names, where it lies now that it may have been retired.
+
+    Raises:
+        ConfigurationError, SourceNotFoundError, NotPermittedError: as `find_named`.
+    """
+    named = parse_sqlite_url(sqlite_url)
+    if not _is_present(named):
+        for success in successes:
+            retired = success.retired_path
+            if success.path == named.resolve() and retired is not None and _is_present(retired):
+                return retired
+    return find_named(sqlite_url)
+
+
+def find_known(settings: Settings, successes: tuple[Success, ...]) -> tuple[Path, int] | None:
+    """Return the file that SQLITE_URL names and the run that migrated it; None where there is no such."""
+    if settings.sqlite_url is None:
+        return None
+    try:
+        path = find_migrated(settings.sqlite_url, successes)
+    except (SourceNotFoundError, NotPermittedError):
+        return None
+    success = recognise(path, successes)
+    return None if success is None else (path, success.id)
 
 
 def is_retired_name(path: Path) -> bool:

@@ -7,6 +7,7 @@ least n times afterwards, however often it is run.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -126,7 +127,9 @@ def _warn_of_preserved(
         meaning="PostgreSQL holds other rows under these keys; they were kept, the source's were left; "
         "other_things counts those that differ in another unique key too, so that they hardly are the same",
         referring=list(referring),
-        remedy="compare them with `entrypoint verify`; ON_CONFLICT=overwrite takes the source's rows instead",
+        remedy="compare them with `entrypoint verify`; to take the source's instead, merge it once more with "
+        f"`entrypoint migrate --again --sqlite-url FILE --table {shlex.quote(table.source.name)} "
+        "--on-conflict overwrite`",
     )
 
 
