@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.loading import find_refusals, migrate, write_table
+from tests.places import Place
 from tests.servers import Database
 
 BY_SLUG = '[tables.t]\nkey = ["slug"]\n'
@@ -71,3 +73,48 @@ def test_a_key_of_several_columns(database: Database, tmp_path: Path) -> None:
         ("v", "NULL", 2),
         ("slug, v", "a, p", 1),
     ]
+
+
+RENUMBERED = """
+CREATE TABLE r (id serial PRIMARY KEY, slug text UNIQUE, v text, up int REFERENCES r);
+CREATE TABLE c (id int PRIMARY KEY, r int REFERENCES r, s text REFERENCES r (slug));
+INSERT INTO r VALUES (1, 'q'), (2, 'z');
+SELECT setval('r_id_seq', 2);
+"""
+NUMBERED = """
+CREATE TABLE r (id INTEGER PRIMARY KEY, slug, v, up);
+CREATE TABLE c (id INTEGER PRIMARY KEY, r, s);
+INSERT INTO r VALUES (1, 'a', '', NULL), (2, 'b', '', 1);
+INSERT INTO c VALUES (1, 1, 'a'), (2, 2, 'b'), (3, NULL, 'a');
+"""
+RENUMBERING = '[tables.r]\nkey = ["slug"]\n[tables.r.columns]\nid = { ignore = true }\n'
+
+
+@pytest.mark.parametrize("standing", ["", "DELETE FROM r"])
+def test_references_to_ids_that_are_not_taken(place: Place, standing: str) -> None:
+    """PostgreSQL numbers the rows anew, so that the numbers would lead to others of its rows, or to none."""
+    place.rows(RENUMBERED + standing)
+    place.write_source(NUMBERED)
+    (place.home / "map.toml").write_text(RENUMBERING)
+    variables = {"ENTRYPOINT_CONFIG": str(place.home / "map.toml")}
+    ended = place.run("migrate", "--dry-run", "--json", variables=variables)
+    assert ended.code == 65
+    refusals = json.loads(ended.stdout)["refusals"]
+    assert [(found["table"], found["column"], found["count"], found["keys"]) for found in refusals] == [
+        ("r", "up", 1, ["id=2"]),
+        ("c", "r", 2, ["id=1", "id=2"]),
+    ]
+    assert all("id is not taken from the source" in found["reason"] for found in refusals)
+    place.run(variables=variables | {"ON_REJECT": "quarantine", "VERIFY": "full"}).succeeded()
+    assert place.rows("SELECT id, r, s FROM c") == [(3, None, "a")]
+    assert place.rows("SELECT id, slug, up FROM r WHERE slug IN ('a', 'b')") == [(3, "a", None)]
+
+
+def test_references_by_what_is_taken(place: Place) -> None:
+    place.rows(RENUMBERED)
+    place.write_source(NUMBERED)
+    ignored = "up = { ignore = true }\n[tables.c.columns]\nr = { ignore = true }\n"
+    (place.home / "map.toml").write_text(RENUMBERING + ignored)
+    variables = {"ENTRYPOINT_CONFIG": str(place.home / "map.toml"), "VERIFY": "full"}
+    place.run(variables=variables).succeeded()
+    assert place.rows("SELECT id, r, s FROM c ORDER BY 1") == [(1, None, "a"), (2, None, "b"), (3, None, "a")]

@@ -25,6 +25,12 @@ from entrypoint.postgres.queries import (
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
 from entrypoint.transfer.cells import column_cell, column_faces, read_keys, taken_rows
+from entrypoint.transfer.census.references import (
+    is_meaningless,
+    pick_columns,
+    refuse_meaningless,
+    refuse_parts,
+)
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.refusals.findings import Findings
 from entrypoint.transfer.refusals.judge import sift_rows
@@ -53,48 +59,19 @@ def refuse_orphans(
         findings: told of each.
     """
     planned = {table.target.qualified_name: table for table in tables}
-    _refuse_parts(source, tables, findings)
+    refuse_parts(source, tables, findings)
+    refuse_meaningless(source, tables, faces, findings)
     is_changed = True
     while is_changed:
         is_changed = False
         for table in tables:
             for key in table.target.foreign_keys:
-                columns = _pick(table, key.columns)
-                if columns is None or not table.rows:
-                    continue
+                columns = pick_columns(table, key.columns)
                 parent = planned.get(key.references)
+                if columns is None or not table.rows or is_meaningless(key, parent):
+                    continue
                 found = _check(source, table, key, columns, parent, faces, connection, findings)
                 is_changed |= found and findings.can_quarantine
-
-
-def _refuse_parts(source: SourceDatabase, tables: tuple[TablePlan, ...], findings: Findings) -> None:
-    """Refuse the rows that fill a part of a foreign key of MATCH FULL (manual, CREATE TABLE)."""
-    for table in tables:
-        for key in table.target.foreign_keys:
-            columns = _pick(table, key.columns) if key.is_match_full else None
-            if columns is None or not table.rows:
-                continue
-            empty = " + ".join(f"({column_cell(column)} IS NULL)" for column in columns)
-            condition = f"{empty} BETWEEN 1 AND {len(columns) - 1} AND {table.condition or '1'}"
-            statement = f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
-            ((count,),) = source.connection.execute(statement).fetchall()
-            if not count:
-                continue
-            refusal = Refusal(
-                table=table.source.name,
-                column=", ".join(column.source.name for column in columns if column.source),
-                reason=f"NULL in a part of the foreign key {key.name}, which is MATCH FULL: all or nothing",
-                remedy="fill the reference in the source, or empty the whole of it",
-                keys=read_keys(source, table.source, condition),
-                count=int(str(count)),
-            )
-            findings.refuse(table, refusal, condition)
-
-
-def _pick(table: TablePlan, names: tuple[str, ...]) -> list[ColumnPlan] | None:
-    """Return the planned columns of these names, or None where one has no source and is NULL or a default."""
-    by_name = {column.target.name: column for column in table.columns if column.source is not None}
-    return [by_name[name] for name in names] if all(name in by_name for name in names) else None
 
 
 def _check(
@@ -107,7 +84,7 @@ def _check(
     connection: psycopg.Connection[Any],
     findings: Findings,
 ) -> bool:
-    parent_columns = _pick(parent, key.referenced_columns) if parent is not None else None
+    parent_columns = pick_columns(parent, key.referenced_columns) if parent is not None else None
     unmatched = " AND ".join(f"{column_cell(column)} IS NOT NULL" for column in columns)
     if table.condition:
         unmatched += f" AND {table.condition}"
