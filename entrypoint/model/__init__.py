@@ -21,6 +21,7 @@ from entrypoint.model.result import (
 from entrypoint.model.source import (
     Skipped,
     SourceColumn,
+    SourceForeignKey,
     SourceTable,
 )
 from entrypoint.model.target import (
@@ -49,6 +50,7 @@ __all__ = [
     "Rule",
     "Skipped",
     "SourceColumn",
+    "SourceForeignKey",
     "SourceTable",
     "TablePlan",
     "TableResult",

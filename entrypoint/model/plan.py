@@ -7,6 +7,7 @@ from typing import Literal
 
 from entrypoint.model.source import Skipped, SourceColumn, SourceTable
 from entrypoint.model.target import (
+    ForeignKey,
     TargetColumn,
     TargetTable,
     TargetType,
@@ -74,6 +75,7 @@ class TablePlan:
         stood_for: of those, the ones left out because another row of PostgreSQL has their unique key.
         stand_ins: the first few of them, for the reader: `id=7 for which id=1 stands`.
         condition: SQL over the source table that holds for the others; None: for all.
+        declared: foreign keys that the source alone has, in the target's names: followed, not demanded.
     """
 
     source: SourceTable
@@ -87,6 +89,12 @@ class TablePlan:
     stood_for: int = 0
     stand_ins: tuple[str, ...] = ()
     condition: str | None = None
+    declared: tuple[ForeignKey, ...] = ()
+
+    @property
+    def references(self) -> tuple[ForeignKey, ...]:
+        """The foreign keys of either side."""
+        return self.target.foreign_keys + self.declared
 
     @property
     def rows_taken(self) -> int:

@@ -15,6 +15,19 @@ class SourceColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceForeignKey:
+    """A foreign key as SQLite's catalog has it; what it leads to need not be there.
+
+    Attributes:
+        referenced_columns: empty where the statement names none: the primary key.
+    """
+
+    columns: tuple[str, ...]
+    referenced_table: str
+    referenced_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTable:
     """An ordinary table of the source.
 
@@ -32,6 +45,7 @@ class SourceTable:
     autoincrement: int | None
     unique_keys: tuple[tuple[str, ...], ...] = ()
     rowid_alias: str | None = None
+    foreign_keys: tuple[SourceForeignKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,11 @@ Owns SQLite's catalog pragmas. Judges nothing against the target.
 from __future__ import annotations
 
 import re
+from itertools import groupby
 
 import apsw
 
-from entrypoint.model import Skipped, SourceColumn, SourceTable
+from entrypoint.model import Skipped, SourceColumn, SourceForeignKey, SourceTable
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.source import SourceDatabase
 
@@ -108,6 +109,7 @@ def _read_table(
         autoincrement=counter,
         unique_keys=((key,) if key else ()) + unique_keys,
         rowid_alias=key[0] if is_alias else None,
+        foreign_keys=_read_foreign_keys(connection, name),
     )
 
 
@@ -127,3 +129,18 @@ def _read_unique_keys(connection: apsw.Connection, table: str) -> tuple[tuple[tu
         if all(name is not None for (name,) in parts):
             keys.append(tuple(str(name) for (name,) in parts))
     return tuple(keys), any(origin == "pk" for _, origin in indexes)
+
+
+def _read_foreign_keys(connection: apsw.Connection, table: str) -> tuple[SourceForeignKey, ...]:
+    rows = connection.execute(
+        'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq', (table,)
+    )
+    return tuple(
+        SourceForeignKey(
+            columns=tuple(str(column) for _, _, column, _ in parts),
+            referenced_table=str(parts[0][1]),
+            referenced_columns=tuple(str(column) for *_, column in parts if column is not None),
+        )
+        for _, group in groupby(rows, key=lambda row: row[0])
+        if (parts := list(group))
+    )

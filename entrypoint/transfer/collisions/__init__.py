@@ -32,6 +32,7 @@ from entrypoint.transfer.collisions.standing import Collisions, StandingRows
 from entrypoint.transfer.collisions.twins import refuse_twins
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.load.merge import ConflictPolicy
+from entrypoint.transfer.plan.order import sort_tables
 from entrypoint.transfer.refusals.findings import Findings
 
 _NOTHING_FOLLOWS = "no foreign key leads here, so that what names the others' keys otherwise still does: "
@@ -58,7 +59,7 @@ def settle_collisions(
     """
     settled = {table.target.qualified_name: table for table in tables}
     search = StandingRows(source, faces, connection, findings, on_conflict=on_conflict)
-    for name in list(settled):
+    for name in [table.target.qualified_name for table in sort_tables(tables, is_declared=True)]:
         table = settled[name]
         is_hidden = table.target.has_row_security  # refused already
         if is_hidden or not table.rows or not list_other_indexes(table):
@@ -79,7 +80,11 @@ def settle_collisions(
             findings.notes.append(
                 f"{table.source.name}: {len(found.keys)} row(s) stand in PostgreSQL under another key "
                 f"({'; '.join(found.names)}); those are kept, and "
-                + ("what refers to the others follows them: " if referring else _NOTHING_FOLLOWS)
+                + (
+                    f"what refers to the others follows them, {describe_referring(referring)}: "
+                    if referring
+                    else _NOTHING_FOLLOWS
+                )
                 + "; ".join(shown)
             )
         if found.preserved:

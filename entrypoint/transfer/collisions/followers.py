@@ -21,7 +21,7 @@ def find_referring(tables: dict[str, TablePlan], name: str) -> list[tuple[str, F
     return [
         (child, key)
         for child, table in tables.items()
-        for key in table.target.foreign_keys
+        for key in table.references
         if key.references == name
         and set(key.referenced_columns) <= planned
         and set(key.columns) <= {column.target.name for column in table.columns}
@@ -74,7 +74,7 @@ def redirect(
     texts = _write_texts(table, key.columns, faces)
     redirected: dict[str, ColumnPlan] = {}
     for position, name in enumerate(key.columns):
-        number = table.target.foreign_keys.index(key)
+        number = table.references.index(key)
         function = f"entrypoint_follow_{table.target.oid}_{number}_{position}"
 
         def point(*cells: Cell, position: int = position) -> Cell:

@@ -126,7 +126,7 @@ class StandingRows:
             found.own = [pair for pair in self._read_own(table, standing) if pair[0] not in met]
         met = found.keys
         for arriving, columns, old, new in found.links:
-            if arriving in met:
+            if arriving in met and None not in old:
                 found.followers[columns].setdefault(old, new)
         if self._on_conflict == "preserve" and table.key:
             self._follow_preserved(table, found)

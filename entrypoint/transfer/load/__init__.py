@@ -108,7 +108,7 @@ def _name_referring(plan: Plan, table: TablePlan) -> tuple[str, ...]:
     return tuple(
         f"{child.source.name} ({', '.join(key.columns)})"
         for child in plan.tables
-        for key in child.target.foreign_keys
+        for key in child.references
         if key.references == table.target.qualified_name
     )
 

@@ -20,6 +20,7 @@ from entrypoint.model import (
     TargetTable,
 )
 from entrypoint.transfer.conversions import choose_conversion
+from entrypoint.transfer.plan.declared import add_declared
 from entrypoint.transfer.plan.mapped import list_misplaced_units, list_unknown_columns, list_unknown_tables
 from entrypoint.transfer.plan.matching import (
     HasData,
@@ -78,7 +79,7 @@ def make_plan(
         raise ConfigurationError(*findings.problems)
     refuse_shared_targets(matched, has_data, findings)
     return Plan(
-        tables=sort_tables(matched),
+        tables=add_declared(sort_tables(matched)),
         skipped=tuple(findings.skipped),
         refusals=tuple(findings.refusals),
         notes=tuple(findings.notes),

@@ -11,10 +11,16 @@ from collections.abc import Iterable
 from entrypoint.model import TablePlan
 
 
-def sort_tables(tables: Iterable[TablePlan]) -> tuple[TablePlan, ...]:
-    """Return the tables so that each follows those it refers to; within a cycle, as they came."""
+def sort_tables(tables: Iterable[TablePlan], *, is_declared: bool = False) -> tuple[TablePlan, ...]:
+    """Return the tables so that each follows those it refers to; within a cycle, as they came.
+
+    Args:
+        tables: to be loaded.
+        is_declared: count references too that the source alone declares.
+    """
     plans = {table.target.qualified_name: table for table in tables}
-    return tuple(plans[name] for component in _find_components(plans) for name in component)
+    components = _find_components(plans, is_declared=is_declared)
+    return tuple(plans[name] for component in components for name in component)
 
 
 def find_deferred(tables: Iterable[TablePlan]) -> tuple[tuple[str, str], ...]:
@@ -41,10 +47,14 @@ def find_own_references(tables: Iterable[TablePlan]) -> tuple[tuple[str, str], .
     )
 
 
-def _find_components(plans: dict[str, TablePlan]) -> list[list[str]]:
+def _find_components(plans: dict[str, TablePlan], *, is_declared: bool = False) -> list[list[str]]:
     """Return the strongly connected components, referenced ones first (Tarjan 1972, without recursion)."""
     edges = {
-        name: [key.references for key in plan.target.foreign_keys if key.references in plans]
+        name: [
+            key.references
+            for key in (plan.references if is_declared else plan.target.foreign_keys)
+            if key.references in plans
+        ]
         for name, plan in plans.items()
     }
     index: dict[str, int] = {}
