@@ -243,3 +243,16 @@ def test_a_column_that_may_go_to_several_fills_the_one_that_is_chosen(place: Pla
     place.write_source("CREATE TABLE users (id INTEGER, \"A B\" TEXT); INSERT INTO users VALUES (1, 'a');")
     migrate_as_written(place)
     assert place.rows('SELECT id, a_b, "aB" FROM users') == [(1, "a", "")]
+
+
+def test_two_names_that_fit_the_same_two_targets_go_to_one_each(place: Place) -> None:
+    place.rows('CREATE TABLE user_name (id int); CREATE TABLE "userName" (id int)')
+    place.write_source(
+        "".join(
+            f'CREATE TABLE "{name}" (id INTEGER); INSERT INTO "{name}" VALUES ({number});'
+            for number, name in enumerate(("User Name", "User-Name"))
+        )
+    )
+    migrate_as_written(place)
+    both = 'SELECT id FROM user_name UNION ALL SELECT id FROM "userName" ORDER BY 1'
+    assert place.rows(both) == [(0,), (1,)]

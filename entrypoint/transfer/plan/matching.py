@@ -49,6 +49,8 @@ class Matches:
     Attributes:
         problems: of the mapping file; with one of them there is no plan.
         proposed: target tables that were proposed for a source table, or are taken.
+        offered: targets that stand first among what is offered: (table, column), or ("", table). One target
+            takes one source, so that they stand first once.
         unreachable: (schema, table) of tables that the search path does not reach.
     """
 
@@ -57,6 +59,7 @@ class Matches:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     proposed: set[str] = field(default_factory=set)
+    offered: set[tuple[str, str]] = field(default_factory=set)
     unreachable: tuple[tuple[str, str], ...] = ()
 
 
@@ -251,7 +254,11 @@ def _refuse_homeless(
 def _refuse_name(
     findings: Matches, table: str, column: str | None, reason: str, targets: Sequence[str]
 ) -> None:
-    entries = (*(say_target(target) for target in targets), IGNORE)
+    place = "" if column is None else table
+    fresh = [target for target in targets if (place, target) not in findings.offered]
+    findings.offered |= {(place, target) for target in fresh[:1]}
+    used = [target for target in targets if target not in fresh]
+    entries = (*map(say_target, fresh), IGNORE, *map(say_target, used))
     remedy = write_remedy(table, column, entries)
     findings.refusals.append(
         Refusal(table=table, column=column, reason=reason, remedy=remedy, entries=entries)
