@@ -72,6 +72,14 @@ def taken_rows(table: TablePlan) -> str:
     return f"{quote(table.source.name)}{condition}"
 
 
+def count_rows(source: SourceDatabase, table: TablePlan, condition: str) -> int:
+    """Return how many rows of a planned table's source there are for which the SQL `condition` holds."""
+    ((count,),) = source.connection.execute(
+        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
+    ).fetchall()
+    return int(str(count))
+
+
 def has_data(source: SourceDatabase, table: str, column: str | None) -> bool:
     """Tell whether a source table has rows, or a column anything but NULL."""
     condition = f" WHERE {quote(column)} IS NOT NULL" if column else ""

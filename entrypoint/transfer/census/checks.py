@@ -19,7 +19,7 @@ from entrypoint.postgres.expressions import NotEvaluableError, Row, find_false
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, read_examples
+from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, count_rows, read_examples
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.refusals.findings import Findings
 from entrypoint.transfer.refusals.judge import sift_rows
@@ -159,10 +159,6 @@ def _refuse(
 
     source.register_function("entrypoint_is_violating", is_violating, len(texts))
     condition += f" AND entrypoint_is_violating({', '.join(texts)})"
-    row = source.connection.execute(
-        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
-    ).fetchone()
-    assert row is not None
     keys, shown = read_examples(source, table.source, condition, tuple(texts))
     names = [column.source.name for column in planned if column.source]
     example = tuple(None if cell is None else str(cell) for cell in shown)
@@ -173,7 +169,7 @@ def _refuse(
         reason=_explain(table, check, found[example]),
         remedy=f"correct these rows in the source, or {_find_other_remedy(check)}",
         keys=keys,
-        count=int(row[0]),
+        count=count_rows(source, table, condition),
     )
     findings.refuse(table, refusal, condition)
 

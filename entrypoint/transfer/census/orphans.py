@@ -24,7 +24,7 @@ from entrypoint.postgres.queries import (
 )
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_cell, column_faces, read_keys, taken_rows
+from entrypoint.transfer.cells import column_cell, column_faces, count_rows, read_keys, taken_rows
 from entrypoint.transfer.census.references import (
     is_meaningless,
     pick_columns,
@@ -108,10 +108,6 @@ def _check(
 
     source.register_function("entrypoint_is_orphan", is_orphan, len(texts))
     condition = f"{unmatched} AND entrypoint_is_orphan({', '.join(texts)})"
-    row = source.connection.execute(
-        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
-    ).fetchone()
-    assert row is not None
     names = ", ".join(column.source.name for column in columns if column.source)
     refusal = Refusal(
         table=table.source.name,
@@ -123,7 +119,7 @@ def _check(
         if parent is not None
         else f"migrate what fills {key.references} as well (--table names it too), or correct the reference",
         keys=read_keys(source, table.source, condition),
-        count=int(row[0]),
+        count=count_rows(source, table, condition),
     )
     findings.refuse(table, refusal, condition)
     return table.condition is not None

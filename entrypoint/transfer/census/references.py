@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from entrypoint.mapping_lines import IGNORE, write_remedy
 from entrypoint.model import ColumnPlan, ForeignKey, Refusal, TablePlan
-from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import SourceDatabase
-from entrypoint.transfer.cells import column_cell, column_faces, read_keys
+from entrypoint.transfer.cells import column_cell, column_faces, count_rows, read_keys
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.refusals.findings import Findings
 
@@ -29,7 +28,7 @@ def refuse_parts(source: SourceDatabase, tables: tuple[TablePlan, ...], findings
                 continue
             empty = " + ".join(f"({column_cell(column)} IS NULL)" for column in columns)
             condition = f"{empty} BETWEEN 1 AND {len(columns) - 1} AND {table.condition or '1'}"
-            count = _count(source, table, condition)
+            count = count_rows(source, table, condition)
             if not count:
                 continue
             refusal = Refusal(
@@ -80,7 +79,7 @@ def refuse_meaningless(
                 continue
             condition = " AND ".join(f"{column_faces(faces, column).text} IS NOT NULL" for column in columns)
             condition += f" AND {table.condition or '1'}"
-            if not (count := _count(source, table, condition)):
+            if not (count := count_rows(source, table, condition)):
                 continue
             names = [column.source.name for column in columns if column.source]
             untaken = ", ".join(_list_untaken(key, parent))
@@ -102,10 +101,3 @@ def refuse_meaningless(
                 entries=entries,
             )
             findings.refuse(table, refusal, condition)
-
-
-def _count(source: SourceDatabase, table: TablePlan, condition: str) -> int:
-    ((count,),) = source.connection.execute(
-        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
-    ).fetchall()
-    return int(str(count))

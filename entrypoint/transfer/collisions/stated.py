@@ -17,7 +17,7 @@ from entrypoint.postgres.catalog import has_rows
 from entrypoint.postgres.queries import allow_parameters, send_rows
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_faces, read_keys, show_value
+from entrypoint.transfer.cells import column_faces, count_rows, read_keys, show_value
 from entrypoint.transfer.collisions.followers import Key
 from entrypoint.transfer.collisions.indexed import (
     IndexedRows,
@@ -105,7 +105,7 @@ def _refuse_nulls(source: SourceDatabase, table: TablePlan, faces: FaceMaker, fi
             continue
         made = column_faces(faces, column)
         condition = f"{made.text} IS NULL AND NOT ({made.refuses}) AND {table.condition or '1'}"
-        count = _count(source, table, condition)
+        count = count_rows(source, table, condition)
         if not count:
             continue
         refusal = Refusal(
@@ -171,13 +171,6 @@ def _refuse_doubled(
         "by which the mapping file matches rows",
         remedy="keep one of them in PostgreSQL, or state a key that is unique there in the mapping file",
         keys=read_keys(source, table.source, condition),
-        count=_count(source, table, condition),
+        count=count_rows(source, table, condition),
     )
     findings.refuse(table, refusal, condition)
-
-
-def _count(source: SourceDatabase, table: TablePlan, condition: str) -> int:
-    ((count,),) = source.connection.execute(
-        f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
-    ).fetchall()
-    return int(str(count))
