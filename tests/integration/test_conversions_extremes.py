@@ -118,7 +118,9 @@ def test_arrays_nested_too_deeply_are_refused(depth: int, database: Database, tm
     database.execute("CREATE TABLE t (id int PRIMARY KEY, a int[])")
     deep = "[" * depth + "1" + "]" * depth
     path = write_table(tmp_path / "s.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, a)", [(1, deep)])
-    assert [(one.column, one.count) for one in find_refusals(database, path)] == [("a", 1)]
+    (refusal,) = find_refusals(database, path)
+    assert (refusal.column, refusal.count) == ("a", 1)
+    assert len(refusal.reason) <= 200
 
 
 def test_nesting_beyond_reason_is_refused_not_a_crash(database: Database, tmp_path: Path) -> None:

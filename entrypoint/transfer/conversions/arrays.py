@@ -20,7 +20,7 @@ _JSON_SPACE = " \t\n\r"
 _DOCUMENTS = ("json", "jsonb")
 # An item of a literal (manual, section 8.15.6): quoted with its escapes, or bare and then not NULL.
 _LITERAL_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s{},"\\](?:[^{},"\\]|\\.)*)', re.DOTALL)
-_BOUNDS = re.compile(r"\s*(?:\[[^\]]*\]\s*)+=")
+_BOUNDS = re.compile(r"\s*(?:\[[-+:\d\s]*\]\s*)+=")
 
 
 def _convert_array(conversion: Conversion, cell: Cell) -> str:
@@ -39,7 +39,8 @@ def _convert_array(conversion: Conversion, cell: Cell) -> str:
 
 def _read_literal(text: str) -> Iterator[str]:
     """Yield the items of an array literal; of what is none, something that PostgreSQL refuses in any case."""
-    for match in _LITERAL_ITEM.finditer(_BOUNDS.sub("", text, count=1)):
+    bounds = _BOUNDS.match(text)
+    for match in _LITERAL_ITEM.finditer(text, bounds.end() if bounds else 0):
         quoted, bare = match.groups()
         if quoted is not None or bare.upper() != "NULL":
             yield re.sub(r"\\(.)", r"\1", quoted if quoted is not None else bare.strip(), flags=re.DOTALL)

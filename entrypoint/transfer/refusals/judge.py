@@ -29,6 +29,7 @@ _BATCH_CHARACTERS = 4 * 1024 * 1024
 
 # Kinds that hold any text; in a database of another encoding than UTF8 they do not.
 _TEXT_KINDS = frozenset({"text", "json", "enum"})
+_REASON_WIDTH = 200
 _QUOTED = re.compile(r'"(.*?)"(?=[^"]*$|[ ,:;])', re.DOTALL)
 
 _Texts = TypeVar("_Texts", tuple[str, ...], tuple[str | None, ...], tuple[Cell, ...])
@@ -120,7 +121,8 @@ def _refuse(
         return None if rendered is None or reason is None else _find_kind(str(rendered), reason)
 
     def explain(_is_text: bool, _raw: Cell, rendered: Cell) -> CellRefusedError:
-        return CellRefusedError(refused[str(rendered)])
+        reason = refused[str(rendered)]  # which may quote all of the text
+        return CellRefusedError(reason if len(reason) <= _REASON_WIDTH else f"{reason[: _REASON_WIDTH - 1]}…")
 
     source.register_function("entrypoint_judged", find_kind, 1)
     kind = f"entrypoint_judged({text})"
