@@ -17,6 +17,8 @@ from entrypoint.schema.layouts import read_migrations
 from entrypoint.schema.migration import AppliedMigration
 from tests.servers import Database, Server
 
+pytestmark = pytest.mark.newest_server
+
 Up = Callable[[dict[str, str]], tuple[AppliedMigration, ...]]
 
 

@@ -17,6 +17,8 @@ from entrypoint.schema.layouts import read_migrations
 from entrypoint.schema.migration import AppliedMigration
 from tests.servers import Database
 
+pytestmark = pytest.mark.newest_server
+
 Up = Callable[[dict[str, str]], tuple[AppliedMigration, ...]]
 
 TABLE = {"1_t.sql": "CREATE TABLE t (a int, b int); INSERT INTO t VALUES (1, 1), (1, 2);"}

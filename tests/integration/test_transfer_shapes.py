@@ -9,6 +9,8 @@ import pytest
 from tests.places import Place
 from tests.programs import wait_until
 
+pytestmark = pytest.mark.newest_server
+
 
 def migrate(place: Place, schema: str, source: str, **variables: str) -> None:
     place.write_schema(schema)
