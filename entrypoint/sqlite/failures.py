@@ -13,6 +13,9 @@ import apsw
 
 from entrypoint.errors import EntrypointError, NotPermittedError, SourceRefusedError
 
+REPAIR = "restore the file from a backup, or repair a copy of it with `sqlite3 FILE .recover`"
+_PERMIT = "give the container's user read and write permission on the file and its directory"
+
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
@@ -29,25 +32,25 @@ def translate_errors(path: Path) -> Iterator[None]:
         raise SourceRefusedError(
             f"SQLite cannot read it: {error}",
             where=str(path),
-            remedy="restore the file from a backup, or repair a copy of it with `sqlite3 FILE .recover`",
+            remedy=REPAIR,
         ) from error
     except (apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError) as error:
         raise NotPermittedError(
             f"SQLite may not open it: {error}",
             where=str(path),
-            remedy="give the container's user read and write permission on the file and its directory",
+            remedy=_PERMIT,
         ) from error
     except apsw.CantOpenError as error:
         raise NotPermittedError(
             f"SQLite cannot open it: {error}",
             where=str(path),
-            remedy="give the container's user read and write permission on the file and its directory",
+            remedy=_PERMIT,
         ) from error
     except UnicodeDecodeError as error:
         raise SourceRefusedError(
             f"its catalog holds text in no valid encoding: {error.object!r:.60}",
             where=str(path),
-            remedy="restore the file from a backup, or repair a copy of it with `sqlite3 FILE .recover`",
+            remedy=REPAIR,
         ) from error
     except apsw.Error as error:
         raise SourceRefusedError(

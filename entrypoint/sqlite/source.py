@@ -31,7 +31,7 @@ import apsw
 from entrypoint import log
 from entrypoint.errors import EntrypointError, NotPermittedError, SourceNotFoundError, SourceRefusedError
 from entrypoint.sqlite import unit
-from entrypoint.sqlite.failures import translate_errors
+from entrypoint.sqlite.failures import REPAIR, translate_errors
 
 Access = Literal["locked", "shared", "immutable", "copy"]
 Cell = int | float | str | bytes | None
@@ -95,7 +95,7 @@ class SourceDatabase:
             raise SourceRefusedError(
                 f"integrity check found {len(problems)} problem(s): {shown}",
                 where=str(self.path),
-                remedy="restore the file from a backup, or repair a copy of it with `sqlite3 FILE .recover`",
+                remedy=REPAIR,
             )
 
     def _run_integrity_check(self) -> list[str]:

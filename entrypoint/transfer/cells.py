@@ -5,7 +5,7 @@ Owns nothing but spelling: the SQL of a planned column's cell, a row's key, a va
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from entrypoint.model import ColumnPlan, SourceTable, TablePlan
@@ -19,6 +19,7 @@ _COLUMNS_A_SCAN = 200
 
 KEYS_SHOWN = 3
 VALUE_WIDTH = 40
+_BATCH_CHARACTERS = 4 * 1024 * 1024
 
 
 def column_cell(column: ColumnPlan) -> str:
@@ -78,6 +79,39 @@ def count_rows(source: SourceDatabase, table: TablePlan, condition: str) -> int:
         f"SELECT count(*) FROM {quote(table.source.name)} WHERE {condition}"
     ).fetchall()
     return int(str(count))
+
+
+def read_distinct(
+    source: SourceDatabase, table: TablePlan, texts: Sequence[str], condition: str, *, batch_rows: int
+) -> Iterator[list[tuple[str | None, ...]]]:
+    """Yield the distinct combinations of rendered cells, in batches of many short ones or a few long ones.
+
+    Args:
+        source: open.
+        table: planned; all rows of its source.
+        texts: SQL that renders each cell; with none there is one combination, the empty one.
+        condition: SQL that holds for the rows that count.
+        batch_rows: the most in one batch.
+    """
+    rows = source.connection.execute(
+        f"SELECT DISTINCT {', '.join(texts) or 'NULL'} FROM {quote(table.source.name)} WHERE {condition}"
+    )
+    batch: list[tuple[str | None, ...]] = []
+    size = 0
+    for row in rows:
+        batch.append(tuple(None if cell is None else str(cell) for cell in row[: len(texts)]))
+        size += sum(len(cell) for cell in batch[-1] if cell is not None)
+        if len(batch) >= batch_rows or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def write_texts(table: TablePlan, names: Iterable[str], faces: FaceMaker) -> str:
+    """Return the SQL, with commas, that renders a planned table's columns of these names."""
+    planned = {column.target.name: column for column in table.columns}
+    return ", ".join(column_faces(faces, planned[name]).text for name in names)
 
 
 def has_data(source: SourceDatabase, table: str, column: str | None) -> bool:

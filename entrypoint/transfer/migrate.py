@@ -83,9 +83,8 @@ def migrate_source(
             has_checks=settings.on_reject == "quarantine",
         )
         plan = judged.plan
-        if (
-            plan.refusals and settings.on_reject != "quarantine"
-        ):  # nothing will be loaded: make the list whole
+        if plan.refusals and settings.on_reject != "quarantine":
+            # Nothing will be loaded: make the list whole.
             plan = replace(plan, refusals=list_violations(source, plan, judged.faces, connection))
         document = report.describe_plan(plan, source=unit.spell(source.path), access=source.access)
         if plan.refusals:

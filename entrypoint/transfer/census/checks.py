@@ -19,15 +19,19 @@ from entrypoint.postgres.expressions import NotEvaluableError, Row, find_false
 from entrypoint.sqlite.failures import translate_errors
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, count_rows, read_examples
+from entrypoint.transfer.cells import (
+    VALUE_WIDTH,
+    column_faces,
+    count_rows,
+    read_distinct,
+    read_examples,
+)
 from entrypoint.transfer.conversions import FaceMaker
 from entrypoint.transfer.refusals.findings import Findings
 from entrypoint.transfer.refusals.judge import sift_rows
 from entrypoint.transfer.refusals.rejects import Rejects
 
-# What is sent at once: many short rows, or a few long ones.
-_BATCH_SIZE = 5000
-_BATCH_CHARACTERS = 4 * 1024 * 1024
+_BATCH_ROWS = 5000  # sent at once
 _EXPRESSION_WIDTH = 120
 
 
@@ -62,7 +66,7 @@ def refuse_violations(
         )
         found: dict[Row, str | None] = {}
         try:
-            for batch in _read_distinct(source, table, texts, condition):
+            for batch in read_distinct(source, table, texts, condition, batch_rows=_BATCH_ROWS):
                 rows = sift_rows(connection, planned, batch)
                 found |= _ask(connection, check, columns, len(planned), rows)
         except NotEvaluableError:
@@ -124,24 +128,6 @@ def _ask(
     nulls = (None,) * sum(column.generation is None for column in columns[width:])
     found = find_false(connection, check.expression, columns, [row + nulls for row in rows]) if rows else {}
     return {row[:width]: reason for row, reason in found.items()}
-
-
-def _read_distinct(
-    source: SourceDatabase, table: TablePlan, texts: list[str], condition: str
-) -> Iterator[list[Row]]:
-    rows = source.connection.execute(
-        f"SELECT DISTINCT {', '.join(texts) or 'NULL'} FROM {quote(table.source.name)} WHERE {condition}"
-    )
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        batch.append(tuple(None if cell is None else str(cell) for cell in row[: len(texts)]))
-        size += sum(len(cell) for cell in batch[-1] if cell is not None)
-        if len(batch) >= _BATCH_SIZE or size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _refuse(

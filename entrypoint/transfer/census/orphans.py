@@ -177,14 +177,25 @@ def _read_present(
     wanted: set[Key],
 ) -> set[Key]:
     """Return those of the wanted keys that some row of the parent will have once it is loaded."""
-    texts = [column_faces(faces, column).text for column in columns]
-    rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {taken_rows(parent)}")
     present: set[Key] = set()
-    while batch := list(islice(rows, _BATCH_SIZE)):
-        keys = [tuple(str(cell) for cell in row) for row in batch if None not in row]
-        keys = sift_rows(connection, columns, keys)
+    for keys in _read_coming(source, parent, columns, faces, connection):
         present.update(key for key in _normalise(connection, columns, keys) if key in wanted)
     return present
+
+
+def _read_coming(
+    source: SourceDatabase,
+    parent: TablePlan,
+    columns: list[ColumnPlan],
+    faces: FaceMaker,
+    connection: psycopg.Connection[Any],
+) -> Iterator[list[Key]]:
+    """Yield, as they are rendered, the keys that the parent's rows will have once they are loaded."""
+    texts = [column_faces(faces, column).text for column in columns]
+    rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {taken_rows(parent)}")
+    while batch := list(islice(rows, _BATCH_SIZE)):
+        keys = [tuple(str(cell) for cell in row) for row in batch if None not in row]
+        yield sift_rows(connection, columns, keys)
 
 
 def _is_loose(column: ColumnPlan) -> bool:
@@ -219,13 +230,8 @@ def _find_equal(
             for alias, own, other in zip(aliases, columns, parent_columns, strict=True)
         ),
     )
-    texts = [column_faces(faces, column).text for column in parent_columns]
-    rows = source.connection.execute(f"SELECT {', '.join(texts)} FROM {taken_rows(parent)}")
     found: set[Key] = set()
-    while batch := list(islice(rows, _BATCH_SIZE)):
-        present = sift_rows(
-            connection, parent_columns, [tuple(str(cell) for cell in row) for row in batch if None not in row]
-        )
+    for present in _read_coming(source, parent, parent_columns, faces, connection):
         for start in range(0, len(candidates), _BATCH_SIZE):
             some = candidates[start : start + _BATCH_SIZE]
             answers = connection.execute(statement, [*send_rows(some, width), *send_rows(present, width)])

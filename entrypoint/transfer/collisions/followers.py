@@ -9,7 +9,11 @@ from dataclasses import replace
 
 from entrypoint.model import ColumnPlan, ForeignKey, TablePlan
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import VALUE_WIDTH, column_faces, show_key
+from entrypoint.transfer.cells import (
+    VALUE_WIDTH,
+    show_key,
+    write_texts,
+)
 from entrypoint.transfer.conversions import FaceMaker
 
 Key = tuple[Cell, ...]
@@ -56,7 +60,7 @@ def leave_out(
         return int(key in keys)
 
     source.register_function(name, stands, len(names))
-    condition = f"NOT {name}({_write_texts(table, names, faces)})"
+    condition = f"NOT {name}({write_texts(table, names, faces)})"
     return replace(
         table,
         condition=f"{table.condition} AND {condition}" if table.condition else condition,
@@ -71,7 +75,7 @@ def redirect(
     if all(old == new for old, new in follow.items()):
         return table
     by_name = {column.target.name: column for column in table.columns}
-    texts = _write_texts(table, key.columns, faces)
+    texts = write_texts(table, key.columns, faces)
     redirected: dict[str, ColumnPlan] = {}
     for position, name in enumerate(key.columns):
         number = table.references.index(key)
@@ -84,8 +88,3 @@ def redirect(
         redirected[name] = replace(by_name[name], redirect=f"{function}({texts})")
     columns = tuple(redirected.get(column.target.name, column) for column in table.columns)
     return replace(table, columns=columns)
-
-
-def _write_texts(table: TablePlan, names: tuple[str, ...], faces: FaceMaker) -> str:
-    by_name = {column.target.name: column for column in table.columns}
-    return ", ".join(column_faces(faces, by_name[name]).text for name in names)

@@ -17,7 +17,13 @@ from entrypoint.postgres.catalog import has_rows
 from entrypoint.postgres.queries import allow_parameters, send_rows
 from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_faces, count_rows, read_keys, show_value
+from entrypoint.transfer.cells import (
+    column_faces,
+    count_rows,
+    read_keys,
+    show_value,
+    write_texts,
+)
 from entrypoint.transfer.collisions.followers import Key
 from entrypoint.transfer.collisions.indexed import (
     IndexedRows,
@@ -155,10 +161,8 @@ def _refuse_doubled(
     def is_doubled(*key: Cell) -> int:
         return int(key in found)
 
-    planned = {column.target.name: column for column in table.columns}
     source.register_function("entrypoint_is_doubled", is_doubled, len(table.key))
-    texts = ", ".join(column_faces(faces, planned[name]).text for name in table.key)
-    condition = f"entrypoint_is_doubled({texts}) AND {table.condition or '1'}"
+    condition = f"entrypoint_is_doubled({write_texts(table, table.key, faces)}) AND {table.condition or '1'}"
     key = min(", ".join(str(cell) for cell in key) for key in found)
     names = [
         column.source.name for column in table.columns if column.source and column.target.name in table.key

@@ -6,7 +6,7 @@ Owns which texts are sent and how a verdict becomes a refusal. Each distinct tex
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -15,17 +15,17 @@ from entrypoint.model import ColumnPlan, TablePlan
 from entrypoint.postgres.changes import find_changed
 from entrypoint.postgres.encoding import holds_any_text
 from entrypoint.postgres.inputs import find_invalid
-from entrypoint.sqlite.introspect import quote
 from entrypoint.sqlite.source import Cell, SourceDatabase
-from entrypoint.transfer.cells import column_faces
+from entrypoint.transfer.cells import (
+    column_faces,
+    read_distinct,
+)
 from entrypoint.transfer.conversions import FaceMaker, is_judged_by_target
 from entrypoint.transfer.conversions.base import CellRefusedError, blank_numbers
 from entrypoint.transfer.refusals.findings import Findings
 from entrypoint.transfer.refusals.lines import refuse_by_kind
 
-# What is sent at once: many short texts, or a few long ones.
-_BATCH_SIZE = 2000
-_BATCH_CHARACTERS = 4 * 1024 * 1024
+_BATCH_ROWS = 2000  # sent at once
 
 # Kinds that hold any text; in a database of another encoding than UTF8 they do not.
 _TEXT_KINDS = frozenset({"text", "json", "enum"})
@@ -48,8 +48,10 @@ def refuse_judged_cells(
             continue
         text = column_faces(faces, column).text
         refused: dict[str, str] = {}
-        for batch in _read_distinct(source, table, text):
-            refused |= _find_refused(connection, column, batch)
+        for batch in read_distinct(source, table, (text,), "1", batch_rows=_BATCH_ROWS):
+            # What is NULL is empty, or refused already.
+            if texts := [rendered for (rendered,) in batch if rendered is not None]:
+                refused |= _find_refused(connection, column, texts)
         if refused:
             _refuse(source, table, column, text, refused, findings)
 
@@ -86,26 +88,10 @@ def sift_rows(
             continue
         texts = list({str(row[position]) for row in rows if row[position] is not None})
         refused: set[Cell] = set()
-        for start in range(0, len(texts), _BATCH_SIZE):
-            refused |= _find_refused(connection, column, texts[start : start + _BATCH_SIZE]).keys()
+        for start in range(0, len(texts), _BATCH_ROWS):
+            refused |= _find_refused(connection, column, texts[start : start + _BATCH_ROWS]).keys()
         rows = [row for row in rows if row[position] not in refused]
     return rows
-
-
-def _read_distinct(source: SourceDatabase, table: TablePlan, text: str) -> Iterator[list[str]]:
-    rows = source.connection.execute(f"SELECT DISTINCT {text} FROM {quote(table.source.name)}")
-    batch: list[str] = []
-    size = 0
-    for (text_read,) in rows:
-        if text_read is None:  # NULL, or refused already
-            continue
-        batch.append(str(text_read))
-        size += len(batch[-1])
-        if len(batch) >= _BATCH_SIZE or size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _refuse(
