@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -38,9 +38,11 @@ from entrypoint.settings import Settings, make_environment
 from entrypoint.sqlite import unit
 from entrypoint.sqlite.source import open_source
 from entrypoint.transfer import ledger, retire, sources
-from entrypoint.transfer.examine import PlanRefusedError, shares_tables
-from entrypoint.transfer.migrate import Migrated, migrate_source
+from entrypoint.transfer.refusals import PlanRefusedError
 from entrypoint.transfer.report import describe_refusal, log_refusals
+
+if TYPE_CHECKING:
+    from entrypoint.transfer.migrate import Migrated
 
 Connection = psycopg.Connection[Any]
 
@@ -176,6 +178,8 @@ def choose_source(connection: Connection, groups: tuple[tuple[Path, ...], ...], 
     """
     if sum(len(group) for group in groups) == 1:
         return groups[0][0]
+    from entrypoint.transfer.examine import shares_tables  # not in a start that has nothing to do
+
     for group in groups:
         sharing = [path for path in group if shares_tables(connection, path, settings)]
         if len(sharing) > 1:
@@ -196,6 +200,8 @@ def migrate_file(
     progress: ProgressReporter,
 ) -> Migrated:
     """Migrate one source and retire it; with `only`, just those tables, and the file stays."""
+    from entrypoint.transfer.migrate import migrate_source  # not in a start that has nothing to do
+
     started = time.monotonic()
     log.get_logger().info("migration_started", path=str(path), size_bytes=path.stat().st_size)
     with ExitStack() as limit:

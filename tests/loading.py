@@ -17,8 +17,8 @@ from entrypoint.progress import ProgressReporter
 from entrypoint.settings import Settings, load_settings
 from entrypoint.sqlite.source import open_source
 from entrypoint.transfer.dry_run import plan_source
-from entrypoint.transfer.examine import PlanRefusedError
 from entrypoint.transfer.migrate import Migrated, migrate_source
+from entrypoint.transfer.refusals import PlanRefusedError
 from tests.programs import Ended, run_program
 from tests.servers import Database
 

@@ -36,7 +36,7 @@ from entrypoint.settings import Settings
 from entrypoint.sqlite import unit
 from entrypoint.transfer import sources
 from entrypoint.transfer.dry_run import plan_source
-from entrypoint.transfer.examine import PlanRefusedError
+from entrypoint.transfer.refusals import PlanRefusedError
 from entrypoint.transfer.report import log_refusals
 from entrypoint.transfer.reverify import verify_source
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import psycopg
 
-from entrypoint.errors import ConfigurationError, SourceRefusedError
-from entrypoint.model import Refusal
+from entrypoint.errors import ConfigurationError
 from entrypoint.postgres import catalog
 from entrypoint.postgres.failures import translate_errors
 from entrypoint.postgres.privileges import require_privileges
@@ -31,39 +30,6 @@ from entrypoint.transfer.plan.untouched import note_untouched
 # Reads of the plan happen in the load's transaction; a lock that another session holds on a table is
 # waited for this long, so that readers do not queue behind us for the whole of MIGRATION_TIMEOUT.
 _LOCK_TIMEOUT_S = 30
-
-
-class PlanRefusedError(SourceRefusedError):
-    """The plan found what cannot be taken.
-
-    Args:
-        refusals: all of it.
-        where: the source.
-        document: the whole plan.
-        is_listed: the reader has them all before his eyes.
-    """
-
-    def __init__(
-        self,
-        refusals: tuple[Refusal, ...],
-        *,
-        where: str,
-        document: dict[str, Any],
-        is_listed: bool = False,
-    ) -> None:
-        first = refusals[0]
-        place = first.table + (f".{first.column}" if first.column else "")
-        rest = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
-        hint = " (--write-mapping FILE writes one)" if any(refusal.entries for refusal in refusals) else ""
-        super().__init__(
-            f"{len(refusals)} refusal(s): {place}: {first.reason}{rest}",
-            where=where,
-            remedy=("" if is_listed else "see them all with `entrypoint migrate --dry-run`, ")
-            + "correct the source or the mapping file"
-            + hint,
-        )
-        self.refusals = refusals
-        self.document = document
 
 
 def examine(

@@ -23,9 +23,10 @@ from entrypoint.sqlite.source import SourceDatabase
 from entrypoint.transfer import ledger, report
 from entrypoint.transfer.census import Judged
 from entrypoint.transfer.census.checks import list_violations
-from entrypoint.transfer.examine import PlanRefusedError, configure_session, examine
+from entrypoint.transfer.examine import configure_session, examine
 from entrypoint.transfer.load import Progress, load_rows
 from entrypoint.transfer.load.sequences import advance_sequences
+from entrypoint.transfer.refusals import PlanRefusedError
 from entrypoint.transfer.verify import verify_load
 
 

@@ -24,8 +24,8 @@ from entrypoint.model import Refusal
 from entrypoint.postgres.ledger import ensure_ledger
 from entrypoint.settings import Settings
 from entrypoint.transfer.dry_run import plan_source
-from entrypoint.transfer.examine import PlanRefusedError
 from entrypoint.transfer.migrate import Migrated
+from entrypoint.transfer.refusals import PlanRefusedError
 from tests.fuzz import checks
 from tests.fuzz.bench import (
     Bench,
